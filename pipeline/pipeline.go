@@ -1,0 +1,83 @@
+package pipeline
+
+import (
+	"context"
+
+	"github.com/apache/arrow/go/v17/arrow"
+)
+
+// A Stage maps a batch of rows to the same rows, in the same order, with columns added or replaced. A row
+// that it ends gets a final status and a reason; the others stay open. Process borrows in and returns a
+// record that the caller releases. It is called from many goroutines, keeps no state between calls, reads
+// no clock and starts no goroutine that outlives it. Zero rows are legal and give the output's schema. An
+// error means that the stage failed on the batch as a whole; deliver then tries halves.
+type Stage interface {
+	Process(ctx context.Context, in arrow.Record) (arrow.Record, error)
+}
+
+// Partition is one partition of a segment's input topic. Mark is the metadata of its committed offset, as
+// Owner.Mark returned it, nil without one.
+type Partition struct {
+	Topic string
+	ID    int32
+	Mark  []byte
+}
+
+// A Source owns partitions for a while and opens an Owner for each; the context given to open ends with
+// the ownership. Run returns nil once ctx ends and everything in hand is drained and committed.
+type Source interface {
+	Run(ctx context.Context, open func(context.Context, Partition) (Owner, error)) error
+}
+
+// An Owner processes one partition while it is owned.
+type Owner interface {
+	// Deliver processes a batch and returns nil once every row is durable in all outputs. It borrows b.
+	// Several deliveries of a partition run at once. It calls routed exactly once, as soon as the rows
+	// are durable in predictions and next: the delivery then leaves the source's in-flight bound, while
+	// its decisions may linger. An error gives the partition back after the finished prefix is
+	// committed; a Permanent error stops the process.
+	Deliver(ctx context.Context, b arrow.Record, routed func()) error
+	// Mark is asked before the source commits next: output positions below which no row at or above next
+	// was written, in at most 1 KB. nil says that nothing is known.
+	Mark(next int64) []byte
+	// Close is called once, after the last Deliver has returned.
+	Close() error
+}
+
+// A Sink is one output of a segment. Open fences all earlier writers of the partition and reads what they
+// wrote from position from on.
+type Sink interface {
+	Open(ctx context.Context, p Partition, from Position) (Writer, error)
+}
+
+// A Writer stores the rows of one input partition. It may be used from many goroutines.
+type Writer interface {
+	// Done holds the rows that earlier writers stored from the opening position on.
+	Done() RowSet
+	// Write returns nil once every row is durable. It borrows b. It retries for as long as the broker
+	// may come back and ctx lives. Rows that can never be stored are told by a *TooLargeError; all other
+	// rows of b are durable then.
+	Write(ctx context.Context, b arrow.Record) error
+	// Position is the next offset of each output partition, once everything written is durable.
+	Position() Position
+	Close() error
+}
+
+// Position is the next offset of each output partition of a Writer; -1 is unknown.
+type Position []int64
+
+// A RowSet is a set of rows of one input partition.
+type RowSet interface {
+	Has(offset int64, row int32) bool
+}
+
+// NoRows is the empty RowSet.
+type NoRows struct{}
+
+// Has implements RowSet.
+func (NoRows) Has(int64, int32) bool { return false }
+
+// Outputs of a segment. Next is nil in the last segment; Dead and Decisions may be nil.
+type Outputs struct {
+	Predictions, Next, Dead, Decisions Sink
+}
