@@ -84,8 +84,8 @@ func Ran(stage, suffix string) string { return RanPrefix + stage + suffix }
 // Gate is the name of a gate's column, e.g. Gate("first", GateScore).
 func Gate(gate, suffix string) string { return GatePrefix + gate + suffix }
 
-// Header is the name of a carried Kafka header's column.
-func Header(name string) string { return HeaderPrefix + name }
+// HeaderColumn is the name of a carried Kafka header's column.
+func HeaderColumn(name string) string { return HeaderPrefix + name }
 
 // Reserved says that a column name is Weir's own and may not stand in a user's schema.
 func Reserved(name string) bool { return strings.HasPrefix(name, "_") }

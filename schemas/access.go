@@ -1,0 +1,215 @@
+package schemas
+
+import (
+	"fmt"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+)
+
+// Column returns the column of that name as a T, e.g. Column[*array.Float32]. It is borrowed from rec. The
+// error names the column and, if it is missing, the nearest one that is there.
+func Column[T arrow.Array](rec arrow.Record, name string) (T, error) {
+	var none T
+	i := index(rec, name)
+	if i < 0 {
+		return none, missing(rec, name)
+	}
+	col, ok := rec.Column(i).(T)
+	if !ok {
+		return none, fmt.Errorf("schemas: column %q is %s, not %s", name, rec.Column(i).DataType(), typeName(none))
+	}
+	return col, nil
+}
+
+// Has says whether rec has a column of that name.
+func Has(rec arrow.Record, name string) bool { return index(rec, name) >= 0 }
+
+func index(rec arrow.Record, name string) int {
+	if at := rec.Schema().FieldIndices(name); len(at) > 0 {
+		return at[0]
+	}
+	return -1
+}
+
+func missing(rec arrow.Record, name string) error {
+	known := make([]string, rec.NumCols())
+	for i := range known {
+		known[i] = rec.ColumnName(i)
+	}
+	if near := Nearest(name, known); near != "" {
+		return fmt.Errorf("schemas: no column %q: did you mean %q?", name, near)
+	}
+	return fmt.Errorf("schemas: no column %q", name)
+}
+
+func typeName(a any) string { return fmt.Sprintf("%T", a) }
+
+// Named is a column to add to a record.
+type Named struct {
+	Name  string
+	Array arrow.Array
+}
+
+// With returns rec with columns added behind, or replaced in place where the name is there already. The
+// arrays are retained, not consumed; the caller owns the result.
+func With(rec arrow.Record, cols ...Named) arrow.Record {
+	fields := append(make([]arrow.Field, 0, int(rec.NumCols())+len(cols)), rec.Schema().Fields()...)
+	arrays := append(make([]arrow.Array, 0, cap(fields)), rec.Columns()...)
+	for _, c := range cols {
+		field := arrow.Field{Name: c.Name, Type: c.Array.DataType(), Nullable: true}
+		at := -1
+		for i := range fields {
+			if fields[i].Name == c.Name {
+				at = i
+			}
+		}
+		if at < 0 {
+			fields, arrays = append(fields, field), append(arrays, c.Array)
+			continue
+		}
+		fields[at], arrays[at] = field, c.Array
+	}
+	meta := rec.Schema().Metadata()
+	return array.NewRecord(arrow.NewSchema(fields, &meta), arrays, rec.NumRows())
+}
+
+// Select returns the columns whose names keep accepts. The caller owns the result; the data is shared.
+func Select(rec arrow.Record, keep func(name string) bool) arrow.Record {
+	var fields []arrow.Field
+	var arrays []arrow.Array
+	for i, f := range rec.Schema().Fields() {
+		if keep(f.Name) {
+			fields, arrays = append(fields, f), append(arrays, rec.Column(i))
+		}
+	}
+	return array.NewRecord(arrow.NewSchema(fields, nil), arrays, rec.NumRows())
+}
+
+// Take returns the given rows in the given order; a row may stand several times. A run of neighbours is a
+// slice that shares rec's memory, anything else is copied. The caller owns the result.
+func Take(rec arrow.Record, rows []int) arrow.Record {
+	if from, ok := contiguous(rows); ok {
+		return rec.NewSlice(int64(from), int64(from+len(rows)))
+	}
+	arrays := make([]arrow.Array, rec.NumCols())
+	for i := range arrays {
+		arrays[i] = takeArray(rec.Column(i), rows)
+	}
+	return ownedRecord(rec.Schema(), arrays, len(rows))
+}
+
+// contiguous says whether rows is a run that ascends by one, and where it starts.
+func contiguous(rows []int) (from int, ok bool) {
+	if len(rows) == 0 {
+		return 0, true
+	}
+	for i, r := range rows {
+		if r != rows[0]+i {
+			return 0, false
+		}
+	}
+	return rows[0], true
+}
+
+// ownedRecord makes a record of arrays and gives up the caller's references to them.
+func ownedRecord(schema *arrow.Schema, arrays []arrow.Array, rows int) arrow.Record {
+	rec := array.NewRecord(schema, arrays, int64(rows))
+	for _, a := range arrays {
+		a.Release()
+	}
+	return rec
+}
+
+// Split parts the rows by a predicate, keeping their order. Both parts always come, perhaps with zero rows;
+// the caller owns both.
+func Split(rec arrow.Record, match func(row int) bool) (yes, no arrow.Record) {
+	n := int(rec.NumRows())
+	rows := make([]int, n)
+	front, back := 0, n
+	for i := range n {
+		if match(i) {
+			rows[front] = i
+			front++
+		} else {
+			back--
+			rows[back] = i
+		}
+	}
+	for i, j := front, n-1; i < j; i, j = i+1, j-1 {
+		rows[i], rows[j] = rows[j], rows[i]
+	}
+	return Take(rec, rows[:front]), Take(rec, rows[front:])
+}
+
+// Concat glues records together. The result has every column of any of them, in the order of first sight;
+// where a record lacks one its rows are null. A column of two types is an error. The records are borrowed,
+// the caller owns the result.
+func Concat(recs []arrow.Record) (arrow.Record, error) {
+	switch len(recs) {
+	case 0:
+		return nil, fmt.Errorf("schemas: nothing to concatenate")
+	case 1:
+		recs[0].Retain()
+		return recs[0], nil
+	}
+	fields, err := union(recs)
+	if err != nil {
+		return nil, err
+	}
+	rows := 0
+	for _, r := range recs {
+		rows += int(r.NumRows())
+	}
+	arrays := make([]arrow.Array, len(fields))
+	for i, f := range fields {
+		if arrays[i], err = concatColumn(recs, f); err != nil {
+			for _, a := range arrays[:i] {
+				a.Release()
+			}
+			return nil, fmt.Errorf("schemas: concatenate column %q: %w", f.Name, err)
+		}
+	}
+	return ownedRecord(arrow.NewSchema(fields, nil), arrays, rows), nil
+}
+
+func union(recs []arrow.Record) ([]arrow.Field, error) {
+	var fields []arrow.Field
+	at := map[string]int{}
+	var last *arrow.Schema
+	for _, r := range recs {
+		if r.Schema() == last {
+			continue
+		}
+		last = r.Schema()
+		for _, f := range last.Fields() {
+			i, known := at[f.Name]
+			if !known {
+				at[f.Name] = len(fields)
+				fields = append(fields, f)
+				continue
+			}
+			if !arrow.TypeEqual(f.Type, fields[i].Type) {
+				return nil, fmt.Errorf("schemas: concatenate: column %q is both %s and %s", f.Name, fields[i].Type, f.Type)
+			}
+		}
+	}
+	for i := range fields {
+		fields[i].Nullable = true
+	}
+	return fields, nil
+}
+
+func concatColumn(recs []arrow.Record, f arrow.Field) (arrow.Array, error) {
+	parts := make([]arrow.Array, len(recs))
+	for i, r := range recs {
+		if j := index(r, f.Name); j >= 0 {
+			parts[i] = r.Column(j)
+			continue
+		}
+		nulls := Nulls(f.Type, int(r.NumRows()))
+		defer nulls.Release()
+		parts[i] = nulls
+	}
+	return array.Concatenate(parts, Allocator)
+}
