@@ -1,0 +1,161 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"golang.org/x/sync/errgroup"
+
+	"weir/schemas"
+)
+
+// delivery is one batch on its way through a segment.
+type delivery struct {
+	*owner
+	ctx       context.Context
+	routes    *errgroup.Group // writes to predictions, next and dead
+	decisions *errgroup.Group // writes to decisions, which may linger
+	redo      bool            // predictions are stored already: only decisions are written
+}
+
+// Deliver implements Owner. It writes answered rows while later stages still run: waiting for the end
+// would be one write fewer, but an easy query would wait for a hard one.
+func (o *owner) Deliver(ctx context.Context, b arrow.Record, routed func()) error {
+	routed = sync.OnceFunc(routed)
+	defer routed()
+	fresh, redo, err := o.split(b)
+	if err != nil {
+		return Permanent(err)
+	}
+	defer fresh.Release()
+	defer redo.Release()
+	if last, ok := lastOffset(b); ok {
+		o.marks.begin(last, o.positions())
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	d := &delivery{owner: o, ctx: ctx, routes: &errgroup.Group{}, decisions: &errgroup.Group{}}
+	again := *d
+	again.redo = true
+	err = d.run(fresh)
+	if err == nil && redo.NumRows() > 0 {
+		err = again.run(redo)
+	}
+	if err != nil {
+		cancel() // what is still being written will be written again
+	}
+	if e := d.routes.Wait(); err == nil {
+		err = e
+	}
+	routed()
+	if e := d.decisions.Wait(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// run takes the rows of b through every stage. Rows that end leave at once; it returns when the last one
+// has left, not when it is durable.
+func (d *delivery) run(b arrow.Record) error {
+	b.Retain()
+	rest, err := d.part(b) // rows that the decoder rejected: no stage sees them
+	for i := 0; err == nil && rest.NumRows() > 0 && i < len(d.segment.Stages); i++ {
+		if rest, err = d.part(d.expire(rest)); err != nil || rest.NumRows() == 0 {
+			break
+		}
+		var out arrow.Record
+		out, err = d.apply(d.segment.Stages[i], rest)
+		rest.Release()
+		if err != nil {
+			return err
+		}
+		rest, err = d.part(out)
+	}
+	if err != nil {
+		return err
+	}
+	defer rest.Release()
+	switch {
+	case rest.NumRows() == 0:
+		return nil
+	case d.outputs[next] != nil:
+		return d.goOn(rest)
+	default:
+		return d.leave(schemas.EndAll(rest, schemas.Answered))
+	}
+}
+
+// part lets the final rows of b leave and returns the open ones. It consumes b.
+func (d *delivery) part(b arrow.Record) (arrow.Record, error) {
+	status, err := schemas.Column[*array.Uint8](b, schemas.StatusColumn)
+	if err != nil {
+		b.Release()
+		return nil, Permanent(err)
+	}
+	final := 0
+	for i := range status.Len() {
+		if schemas.Status(status.Value(i)).Final() {
+			final++
+		}
+	}
+	if final == 0 {
+		return b, nil
+	}
+	defer b.Release()
+	ended, open := schemas.Split(b, func(row int) bool { return schemas.Status(status.Value(row)).Final() })
+	if err := d.leave(ended); err != nil {
+		open.Release()
+		return nil, err
+	}
+	return open, nil
+}
+
+// expire ends the open rows whose hard deadline has passed: degraded where a model has answered already,
+// expired otherwise. It consumes b.
+func (d *delivery) expire(b arrow.Record) arrow.Record {
+	deadline, err := schemas.Column[*array.Timestamp](b, schemas.Deadline)
+	if err != nil || deadline.NullN() == deadline.Len() {
+		return b
+	}
+	now := d.now().UnixMicro()
+	var ends []schemas.Ending
+	for i := range deadline.Len() {
+		if deadline.IsValid(i) && int64(deadline.Value(i)) <= now {
+			ends = append(ends, schemas.PastDeadline(b, i))
+		}
+	}
+	if len(ends) == 0 {
+		return b
+	}
+	defer b.Release()
+	return schemas.End(b, ends)
+}
+
+// identity gives the offsets and rows of a batch.
+func identity(b arrow.Record) ([]int64, []int32, error) {
+	offsets, err := schemas.Column[*array.Int64](b, schemas.Offset)
+	if err != nil {
+		return nil, nil, fmt.Errorf("pipeline: not a batch of queries: %w", err)
+	}
+	rows, err := schemas.Column[*array.Int32](b, schemas.Row)
+	if err != nil {
+		return nil, nil, fmt.Errorf("pipeline: not a batch of queries: %w", err)
+	}
+	return offsets.Int64Values(), rows.Int32Values(), nil
+}
+
+// lastOffset is the highest offset in a batch.
+func lastOffset(b arrow.Record) (int64, bool) {
+	offsets, _, err := identity(b)
+	if err != nil || len(offsets) == 0 {
+		return 0, false
+	}
+	last := offsets[0]
+	for _, o := range offsets {
+		last = max(last, o)
+	}
+	return last, true
+}

@@ -1,0 +1,112 @@
+package pipeline
+
+import (
+	"encoding/binary"
+	"errors"
+	"sync"
+)
+
+// outputCount is the number of outputs that a mark speaks of, in the order of positions.
+const outputCount = 4
+
+// positions of all outputs of a segment: predictions, next, dead, decisions.
+type positions [outputCount]Position
+
+// marks remembers where the outputs stood when each delivery began, because that is the only place below
+// which no row of the delivery can lie. The positions at commit time would be wrong: a delivery further
+// ahead may have written before the commit, and a scan that starts there would miss its rows.
+type marks struct {
+	mu      sync.Mutex
+	entries []*markEntry // in the order of begin
+}
+
+type markEntry struct {
+	last int64 // highest offset in the delivery
+	at   positions
+}
+
+// begin notes a delivery whose highest offset is last and before which the outputs stood at.
+func (m *marks) begin(last int64, at positions) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entries = append(m.entries, &markEntry{last, at})
+}
+
+// before gives the positions below which no row at or above next was written; now is where the outputs
+// stand. It forgets the deliveries that lie below next, as commits only go up.
+func (m *marks) before(next int64, now positions) positions {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	kept := m.entries[:0]
+	for _, e := range m.entries {
+		if e.last >= next {
+			kept = append(kept, e)
+			now = now.min(e.at)
+		}
+	}
+	clear(m.entries[len(kept):])
+	m.entries = kept
+	return now
+}
+
+// min is the lower position of each output partition; -1, unknown, is the lowest.
+func (p positions) min(q positions) positions {
+	var out positions
+	for i := range p {
+		a, b := p[i], q[i]
+		if len(a) != len(b) {
+			continue // one of them knows nothing
+		}
+		out[i] = make(Position, len(a))
+		for j := range a {
+			out[i][j] = min(a[j], b[j])
+		}
+	}
+	return out
+}
+
+const markVersion = 1
+
+// encode gives a version byte, then for each output the number of positions and the positions, as varints.
+func (p positions) encode() []byte {
+	b := []byte{markVersion}
+	for _, at := range p {
+		b = binary.AppendUvarint(b, uint64(len(at)))
+		for _, v := range at {
+			b = binary.AppendVarint(b, v)
+		}
+	}
+	return b
+}
+
+var errMark = errors.New("pipeline: the commit's metadata is not a mark of this version")
+
+// decodeMark is the inverse of encode. An empty mark knows nothing and is legal.
+func decodeMark(b []byte) (positions, error) {
+	var p positions
+	if len(b) == 0 {
+		return p, nil
+	}
+	if b[0] != markVersion {
+		return p, errMark
+	}
+	b = b[1:]
+	for i := range p {
+		count, n := binary.Uvarint(b)
+		if n <= 0 || count > uint64(len(b)) {
+			return positions{}, errMark
+		}
+		b = b[n:]
+		for range count {
+			v, n := binary.Varint(b)
+			if n <= 0 {
+				return positions{}, errMark
+			}
+			p[i], b = append(p[i], v), b[n:]
+		}
+	}
+	if len(b) != 0 {
+		return positions{}, errMark
+	}
+	return p, nil
+}

@@ -1,0 +1,240 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+
+	"weir/schemas"
+)
+
+// leave starts the writes of rows that have ended and returns; Deliver waits for them. It consumes ended.
+func (d *delivery) leave(ended arrow.Record) error {
+	defer ended.Release()
+	narrow := keep(ended, d.segment.KeepEnded)
+	defer narrow.Release()
+	rows, err := d.stamp(narrow)
+	if err != nil {
+		return Permanent(err)
+	}
+	defer rows.Release()
+	if !d.redo {
+		rows.Retain()
+		d.routes.Go(func() error {
+			defer rows.Release()
+			return d.writeEnded(rows)
+		})
+	}
+	if d.outputs[decisions] != nil {
+		rows.Retain()
+		d.decisions.Go(func() error {
+			defer rows.Release()
+			return d.writeShrinking(decisions, rows)
+		})
+	}
+	return nil
+}
+
+// writeEnded stores dead letters first: a row in dead but not in predictions gets its prediction later and
+// no second dead letter; the other way round its bytes would be lost.
+func (d *delivery) writeEnded(rows arrow.Record) error {
+	if w := d.outputs[dead]; w != nil {
+		letters := withRaw(rows, w.Done())
+		defer letters.Release()
+		if letters.NumRows() > 0 {
+			if err := d.writeShrinking(dead, letters); err != nil {
+				return err
+			}
+		}
+	}
+	if err := d.writeShrinking(predictions, rows); err != nil {
+		return err
+	}
+	d.report(rows)
+	return nil
+}
+
+// goOn starts the write of open rows to the next segment. Rows that are too large for its topic end here.
+// It borrows open.
+func (d *delivery) goOn(open arrow.Record) error {
+	if d.redo {
+		return nil // the next segment has these rows, or their prediction would not be here
+	}
+	rows := keep(open, d.segment.KeepNext)
+	d.routes.Go(func() error {
+		defer rows.Release()
+		large, err := d.write(next, rows)
+		if err != nil || large == nil {
+			return err
+		}
+		shrunk := tooLarge(schemas.Take(rows, large.Rows), large, next)
+		defer shrunk.Release()
+		ended, err := d.stamp(shrunk)
+		if err != nil {
+			return err
+		}
+		defer ended.Release()
+		if d.outputs[decisions] != nil {
+			if err := d.writeShrinking(decisions, ended); err != nil {
+				return err
+			}
+		}
+		return d.writeEnded(ended)
+	})
+	return nil
+}
+
+// write stores rows in an output and returns the rows that it can never take.
+func (d *delivery) write(output int, rows arrow.Record) (*TooLargeError, error) {
+	start := d.now()
+	err := d.outputs[output].Write(d.ctx, rows)
+	var large *TooLargeError
+	stored := int(rows.NumRows())
+	if errors.As(err, &large) {
+		err, stored = nil, stored-len(large.Rows)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pipeline: segment %s, %s: %w", d.segment.Name, outputNames[output], err)
+	}
+	d.segment.Events.written(d.segment.Name, outputNames[output], stored, d.now().Sub(start))
+	return large, nil
+}
+
+// writeShrinking stores rows in an output. What is too large becomes smaller twice: first without
+// everything but identity and reason, then also without the user's own key and id, which is a few hundred
+// bytes and fits any topic. Nothing may vanish for its size.
+func (d *delivery) writeShrinking(output int, rows arrow.Record) error {
+	large, err := d.write(output, rows)
+	if err != nil || large == nil {
+		return err
+	}
+	for _, shrink := range []func(arrow.Record) arrow.Record{bare, anonymous} {
+		taken := schemas.Take(rows, large.Rows)
+		smaller := shrink(taken)
+		taken.Release()
+		ended := tooLarge(smaller, large, output)
+		defer ended.Release()
+		rows = ended
+		if large, err = d.write(output, rows); err != nil || large == nil {
+			return err
+		}
+	}
+	if output == predictions {
+		return Permanent(fmt.Errorf("pipeline: the predictions topic takes not even %d bare rows (%s); raise its max.message.bytes", len(large.Rows), large.Limit))
+	}
+	d.segment.Events.dropped(d.segment.Name, outputNames[output], len(large.Rows))
+	return nil
+}
+
+// tooLarge ends rows as failed, or leaves a rejection as it is. It consumes rows.
+func tooLarge(rows arrow.Record, large *TooLargeError, output int) arrow.Record {
+	defer rows.Release()
+	status, err := schemas.Column[*array.Uint8](rows, schemas.StatusColumn)
+	var ends []schemas.Ending
+	for i := range int(rows.NumRows()) {
+		if err == nil && schemas.Status(status.Value(i)) == schemas.Rejected {
+			continue
+		}
+		ends = append(ends, schemas.Ending{
+			Row: i, Status: schemas.Failed, Code: schemas.TooLarge,
+			Message: fmt.Sprintf("the record is larger than the %s topic takes: %s", outputNames[output], large.Limit),
+		})
+	}
+	return schemas.End(rows, ends)
+}
+
+// bare keeps identity, times, key, status and reason.
+func bare(rows arrow.Record) arrow.Record {
+	return schemas.Select(rows, func(name string) bool {
+		switch name {
+		case schemas.Partition, schemas.Offset, schemas.Row, schemas.QueryID, schemas.Key, schemas.Stamp, schemas.Deadline,
+			schemas.StatusColumn, schemas.ReasonCode, schemas.ReasonColumn, schemas.ReasonMessage, schemas.Late, schemas.Total, schemas.Raw:
+			return true
+		}
+		return false
+	})
+}
+
+// anonymous keeps what bare keeps, without key, id and raw bytes; the source position still names the row.
+func anonymous(rows arrow.Record) arrow.Record {
+	return schemas.Select(rows, func(name string) bool {
+		return name != schemas.Key && name != schemas.QueryID && name != schemas.Raw
+	})
+}
+
+func keep(rows arrow.Record, column func(string) bool) arrow.Record {
+	if column == nil {
+		rows.Retain()
+		return rows
+	}
+	return schemas.Select(rows, func(name string) bool { return strings.HasPrefix(name, "_") || column(name) })
+}
+
+// stamp adds how long the rows took and whether that was too long. A stamp in the future counts as now.
+// It borrows rows.
+func (d *delivery) stamp(rows arrow.Record) (arrow.Record, error) {
+	stamps, err := schemas.Column[*array.Timestamp](rows, schemas.Stamp)
+	if err != nil {
+		return nil, err
+	}
+	deadlines, _ := schemas.Column[*array.Timestamp](rows, schemas.Deadline)
+	late, total := array.NewBooleanBuilder(schemas.Allocator), array.NewInt64Builder(schemas.Allocator)
+	defer late.Release()
+	defer total.Release()
+	now, objective := d.now().UnixMicro(), d.segment.Objective.Microseconds()
+	for i := range stamps.Len() {
+		took := max(now-int64(stamps.Value(i)), 0)
+		past := deadlines != nil && deadlines.IsValid(i) && now > int64(deadlines.Value(i))
+		total.Append(took)
+		late.Append(past || took > objective)
+	}
+	l, t := late.NewArray(), total.NewArray()
+	defer l.Release()
+	defer t.Release()
+	return schemas.With(rows, schemas.Named{Name: schemas.Late, Array: l}, schemas.Named{Name: schemas.Total, Array: t}), nil
+}
+
+// report tells of every row that ended and is stored.
+func (d *delivery) report(rows arrow.Record) {
+	if d.segment.Events.Ended == nil {
+		return
+	}
+	status, err1 := schemas.Column[*array.Uint8](rows, schemas.StatusColumn)
+	late, err2 := schemas.Column[*array.Boolean](rows, schemas.Late)
+	total, err3 := schemas.Column[*array.Int64](rows, schemas.Total)
+	if errors.Join(err1, err2, err3) != nil {
+		return
+	}
+	reason, _ := schemas.Column[*array.String](rows, schemas.ReasonCode)
+	for i := range int(rows.NumRows()) {
+		code := ""
+		if reason != nil && reason.IsValid(i) {
+			code = reason.Value(i)
+		}
+		d.segment.Events.ended(d.segment.Name, schemas.Status(status.Value(i)), code,
+			time.Duration(total.Value(i))*time.Microsecond, late.Value(i))
+	}
+}
+
+// withRaw gives the rows whose original bytes belong in dead and are not there yet.
+func withRaw(rows arrow.Record, done RowSet) arrow.Record {
+	raw, err := schemas.Column[*array.Binary](rows, schemas.Raw)
+	if err != nil || raw.NullN() == raw.Len() {
+		return schemas.Take(rows, nil)
+	}
+	offsets, row, err := identity(rows)
+	if err != nil {
+		return schemas.Take(rows, nil)
+	}
+	var letters []int
+	for i := range raw.Len() {
+		if raw.IsValid(i) && !done.Has(offsets[i], row[i]) {
+			letters = append(letters, i)
+		}
+	}
+	return schemas.Take(rows, letters)
+}

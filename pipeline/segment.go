@@ -1,0 +1,143 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow"
+
+	"weir/schemas"
+)
+
+// A Segment runs stages over the rows of one topic and routes each to predictions or to the next segment.
+// Its fields are set once, before Open.
+type Segment struct {
+	Name    string
+	Stages  []NamedStage
+	Outputs Outputs
+	// Objective is the time from a row's stamp after which its answer is marked late.
+	Objective time.Duration
+	// KeepEnded and KeepNext say which user columns still travel with rows that end here and with rows
+	// that go on to the next segment. nil keeps all. Weir's own columns always travel.
+	KeepEnded, KeepNext func(column string) bool
+	// Now is the clock, time.Now by default.
+	Now    func() time.Time
+	Events Events
+}
+
+// Open opens the segment's outputs for a partition and gives its Owner. It fits Source.Run.
+func (s *Segment) Open(ctx context.Context, p Partition) (Owner, error) {
+	from, err := decodeMark(p.Mark)
+	if err != nil {
+		// Metadata of another program is no reason to stop: without a mark the writers look further back.
+		from = positions{}
+	}
+	o := &owner{segment: s, now: s.Now}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	sinks := [outputCount]Sink{s.Outputs.Predictions, s.Outputs.Next, s.Outputs.Dead, s.Outputs.Decisions}
+	for i, sink := range sinks {
+		if sink == nil {
+			continue
+		}
+		w, err := sink.Open(ctx, p, from[i])
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("pipeline: open %s of segment %s, %s/%d: %w", outputNames[i], s.Name, p.Topic, p.ID, err), o.Close())
+		}
+		o.outputs[i] = w
+	}
+	return o, nil
+}
+
+// Check runs a batch of zero rows through the stages, so that a missing or mistyped column is found at
+// the start. It borrows in and returns what the next segment will see.
+func (s *Segment) Check(ctx context.Context, in arrow.Record) (arrow.Record, error) {
+	in.Retain()
+	for _, st := range s.Stages {
+		out, err := st.Stage.Process(ctx, in)
+		in.Release()
+		if err != nil {
+			return nil, fmt.Errorf("%s: stage %s: %w", st.Pos, st.Name, err)
+		}
+		in = out
+	}
+	return in, nil
+}
+
+const (
+	predictions = iota
+	next
+	dead
+	decisions
+)
+
+var outputNames = [outputCount]string{"predictions", "next", "dead", "decisions"}
+
+// owner is one partition of a segment while it is owned.
+type owner struct {
+	segment *Segment
+	now     func() time.Time
+	outputs [outputCount]Writer // nil where the segment has no such output
+	marks   marks
+}
+
+// Mark implements Owner.
+func (o *owner) Mark(next int64) []byte {
+	return o.marks.before(next, o.positions()).encode()
+}
+
+func (o *owner) positions() positions {
+	var p positions
+	for i, w := range o.outputs {
+		if w != nil {
+			p[i] = w.Position()
+		}
+	}
+	return p
+}
+
+// Close implements Owner.
+func (o *owner) Close() error {
+	var errs []error
+	for _, w := range o.outputs {
+		if w != nil {
+			errs = append(errs, w.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// finished says whether an earlier owner stored the row in a routing output, and whether its decision is
+// there too.
+func (o *owner) finished(offset int64, row int32) (routed, decided bool) {
+	has := func(output int) bool {
+		return o.outputs[output] != nil && o.outputs[output].Done().Has(offset, row)
+	}
+	return has(predictions) || has(next), o.outputs[decisions] == nil || has(next) || has(decisions)
+}
+
+// split gives the rows that are new here, and those whose prediction is stored but whose decision was
+// lost: they run again, for the decision alone. Rows that are stored whole are in neither.
+func (o *owner) split(b arrow.Record) (fresh, redo arrow.Record, err error) {
+	offsets, rows, err := identity(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	var freshRows, redoRows []int
+	for i := range offsets {
+		switch routed, decided := o.finished(offsets[i], rows[i]); {
+		case !routed:
+			freshRows = append(freshRows, i)
+		case !decided:
+			redoRows = append(redoRows, i)
+		}
+	}
+	if len(freshRows) == len(offsets) {
+		b.Retain()
+		return b, schemas.Take(b, nil), nil
+	}
+	return schemas.Take(b, freshRows), schemas.Take(b, redoRows), nil
+}

@@ -1,0 +1,195 @@
+package inference
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"weir/gpu"
+	"weir/schemas"
+)
+
+// answer adds the model's answer to the rows that it answered and ends the others.
+func (p *Predict) answer(in arrow.Record, call *gpu.Call, outputs []*memory.Buffer) (arrow.Record, error) {
+	var s scored
+	if p.scores >= 0 {
+		s = p.score(outputs[p.scores], call.Out[p.scores].Type, call.Rows)
+		defer s.scores.Release()
+	}
+	columns := p.columns(call, outputs, s)
+	full := schemas.With(in, columns...)
+	for _, c := range columns {
+		c.Array.Release()
+	}
+	ends := p.endings(in, call.Results, s)
+	if len(ends) == 0 {
+		return full, nil
+	}
+	defer full.Release()
+	return merge(in, full, ends)
+}
+
+// endings of the rows that the model did not answer.
+func (p *Predict) endings(in arrow.Record, results []gpu.Result, s scored) []schemas.Ending {
+	var ends []schemas.Ending
+	for i, r := range results {
+		switch {
+		case r.Outcome == gpu.Expired:
+			ends = append(ends, schemas.PastDeadline(in, i))
+		case r.Outcome == gpu.Failed:
+			ends = append(ends, schemas.Ending{Row: i, Status: schemas.Failed, Code: failure(r.Err), Message: fmt.Sprintf("model %s: %v", p.model.Name(), r.Err)})
+		case p.scores >= 0 && s.best[i] < 0:
+			ends = append(ends, schemas.Ending{Row: i, Status: schemas.Failed, Code: schemas.ModelFailed, Message: fmt.Sprintf("model %s: a score is not a number", p.model.Name())})
+		}
+	}
+	return ends
+}
+
+func failure(err error) string {
+	var rows *gpu.RowsError
+	if errors.As(err, &rows) {
+		return schemas.ModelRows
+	}
+	return schemas.ModelFailed
+}
+
+// merge takes the rows in ends from in, where an earlier model's answer still stands, and the others from
+// full. It is the rare way, so it is the plain one: part, end, glue, and put back in order.
+func merge(in, full arrow.Record, ends []schemas.Ending) (arrow.Record, error) {
+	n := int(in.NumRows())
+	var answered, ended []int
+	for i, e := 0, ends; i < n; i++ {
+		if len(e) > 0 && e[0].Row == i {
+			ended, e = append(ended, i), e[1:]
+		} else {
+			answered = append(answered, i)
+		}
+	}
+	order := make([]int, n)
+	for at, row := range append(answered, ended...) {
+		order[row] = at
+	}
+	all := schemas.End(in, ends)
+	defer all.Release()
+	good, bad := schemas.Take(full, answered), schemas.Take(all, ended)
+	defer good.Release()
+	defer bad.Release()
+	glued, err := schemas.Concat([]arrow.Record{good, bad})
+	if err != nil {
+		return nil, err
+	}
+	defer glued.Release()
+	return schemas.Take(glued, order), nil
+}
+
+// columns of the answer. The current answer and the stage's own record of it share their arrays.
+func (p *Predict) columns(call *gpu.Call, outputs []*memory.Buffer, s scored) []schemas.Named {
+	model, version := repeat(p.model.Name(), call.Rows), repeat(p.model.Version(), call.Rows)
+	wait, run, batch := trace(call.Results)
+	columns := []schemas.Named{
+		{Name: schemas.Model, Array: model}, {Name: schemas.ModelVersion, Array: version},
+		{Name: schemas.Ran(p.Name, schemas.RanModel), Array: retained(model)},
+		{Name: schemas.Ran(p.Name, schemas.RanVersion), Array: retained(version)},
+		{Name: schemas.Ran(p.Name, schemas.RanWait), Array: wait},
+		{Name: schemas.Ran(p.Name, schemas.RanRun), Array: run},
+		{Name: schemas.Ran(p.Name, schemas.RanBatch), Array: batch},
+	}
+	if p.scores >= 0 {
+		label := p.labels(s.best)
+		scores := list(s.scores, arrow.PrimitiveTypes.Float32, s.classes, call.Rows)
+		columns = append(columns,
+			schemas.Named{Name: schemas.Label, Array: label},
+			schemas.Named{Name: schemas.Scores, Array: scores},
+			schemas.Named{Name: schemas.Confidence, Array: floats(s.top)},
+			schemas.Named{Name: schemas.Ran(p.Name, schemas.RanLabel), Array: retained(label)},
+			schemas.Named{Name: schemas.Ran(p.Name, schemas.RanScores), Array: retained(scores)},
+		)
+	}
+	for _, e := range p.extra {
+		columns = append(columns, schemas.Named{Name: e.column, Array: output(outputs[e.output], e.Port, call.Rows)})
+	}
+	return columns
+}
+
+// labels names the best classes. A row without one gets null; it ends as failed.
+func (p *Predict) labels(best []int) arrow.Array {
+	if len(p.Labels) == 0 {
+		b := array.NewInt32Builder(schemas.Allocator)
+		defer b.Release()
+		for _, k := range best {
+			if k < 0 {
+				b.AppendNull()
+			} else {
+				b.Append(int32(k))
+			}
+		}
+		return b.NewArray()
+	}
+	b := array.NewStringBuilder(schemas.Allocator)
+	defer b.Release()
+	for _, k := range best {
+		if k < 0 {
+			b.AppendNull()
+		} else {
+			b.Append(p.Labels[k])
+		}
+	}
+	return b.NewArray()
+}
+
+func retained(a arrow.Array) arrow.Array {
+	a.Retain()
+	return a
+}
+
+func repeat(s string, n int) arrow.Array {
+	b := array.NewStringBuilder(schemas.Allocator)
+	defer b.Release()
+	b.Reserve(n)
+	b.ReserveData(n * len(s))
+	for range n {
+		b.Append(s)
+	}
+	return b.NewArray()
+}
+
+func floats(v []float32) arrow.Array {
+	b := array.NewFloat32Builder(schemas.Allocator)
+	defer b.Release()
+	b.AppendValues(v, nil)
+	return b.NewArray()
+}
+
+// trace is the wait for a device and the run on it in microseconds, and the rows of the device batch.
+func trace(results []gpu.Result) (wait, run, batch arrow.Array) {
+	w, r, n := array.NewInt64Builder(schemas.Allocator), array.NewInt64Builder(schemas.Allocator), array.NewInt32Builder(schemas.Allocator)
+	defer w.Release()
+	defer r.Release()
+	defer n.Release()
+	for _, x := range results {
+		w.Append(x.Wait.Microseconds())
+		r.Append(x.Run.Microseconds())
+		n.Append(int32(x.Batch))
+	}
+	return w.NewArray(), r.NewArray(), n.NewArray()
+}
+
+// output is a model output as a column, on the buffer that the model wrote to.
+func output(b *memory.Buffer, p gpu.Port, rows int) arrow.Array {
+	return list(b, arrowTypes[p.Type], elements(p.Shape), rows)
+}
+
+// list is a column of width numbers a row, a plain one where width is 1.
+func list(b *memory.Buffer, t arrow.DataType, width, rows int) arrow.Array {
+	values := array.NewData(t, width*rows, []*memory.Buffer{nil, b}, nil, 0, 0)
+	defer values.Release()
+	if width == 1 {
+		return array.MakeFromData(values)
+	}
+	data := array.NewData(arrow.FixedSizeListOf(int32(width), t), rows, []*memory.Buffer{nil}, []arrow.ArrayData{values}, 0, 0)
+	defer data.Release()
+	return array.MakeFromData(data)
+}
