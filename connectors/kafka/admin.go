@@ -1,0 +1,138 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol/createtopics"
+)
+
+// Topic is a topic to create. Partitions and Replication default to 1.
+type Topic struct {
+	Name                    string
+	Partitions, Replication int
+	Config                  map[string]string // e.g. retention.ms
+}
+
+// CreateTopics creates the topics that do not exist, leaves the others as they are, and returns the names of
+// those that it created once every one of them has leaders.
+func (c *Client) CreateTopics(ctx context.Context, ts []Topic) (created []string, err error) {
+	if len(ts) == 0 {
+		return nil, nil
+	}
+	res, err := c.create(ctx, ts)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: create topics: %w", err)
+	}
+	var faults []error
+	for _, t := range res.Topics {
+		switch err := kafkago.Error(t.ErrorCode); err {
+		case 0:
+			created = append(created, t.Name)
+		case kafkago.TopicAlreadyExists:
+		default:
+			faults = append(faults, fmt.Errorf("kafka: create topic %s: %w: %s", t.Name, err, t.ErrorMessage))
+		}
+	}
+	for _, t := range ts {
+		c.topics.forget(t.Name)
+	}
+	for _, name := range created {
+		if err := c.await(ctx, name); err != nil {
+			faults = append(faults, fmt.Errorf("kafka: topic %s was created, but has no leaders: %w", name, err))
+		}
+	}
+	return created, errors.Join(faults...)
+}
+
+// create sends the request to the controller until one takes it.
+func (c *Client) create(ctx context.Context, ts []Topic) (*createtopics.Response, error) {
+	req := &createtopics.Request{TimeoutMs: int32(requestTimeout / time.Millisecond / 2)}
+	for _, t := range ts {
+		rt := createtopics.RequestTopic{Name: t.Name,
+			NumPartitions: int32(max(t.Partitions, 1)), ReplicationFactor: int16(max(t.Replication, 1))}
+		for _, k := range slices.Sorted(maps.Keys(t.Config)) {
+			rt.Configs = append(rt.Configs, createtopics.RequestConfig{Name: k, Value: t.Config[k]})
+		}
+		req.Topics = append(req.Topics, rt)
+	}
+	var res *createtopics.Response
+	err := c.retry(ctx, func() error {
+		m, err := c.metadata(ctx, []string{})
+		if err != nil {
+			return err
+		}
+		if res, err = send[*createtopics.Response](ctx, c, m.ControllerID, req, requestTimeout, nil); err != nil {
+			return err
+		}
+		for _, t := range res.Topics {
+			if err := kafkago.Error(t.ErrorCode); err == kafkago.NotController {
+				return err
+			}
+		}
+		return nil
+	})
+	return res, err
+}
+
+// await waits until every partition of a topic has a leader.
+func (c *Client) await(ctx context.Context, name string) error {
+	for wait := newBackoff(); ; {
+		t, err := c.topics.get(ctx, name)
+		if err != nil && !unknownTopic(err) && !retriable(err) { // not every broker knows it yet
+			return err
+		}
+		if err == nil && !slices.Contains(t.leaders, -1) {
+			return nil
+		}
+		c.topics.forget(name)
+		if err := wait.sleep(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// retry calls try until it succeeds, fails for good, or ctx ends.
+func (c *Client) retry(ctx context.Context, try func() error) error {
+	for wait := newBackoff(); ; {
+		err := try()
+		if err == nil || !retriable(err) || ctx.Err() != nil {
+			return err
+		}
+		c.opts.Events.retry(err)
+		if wait.sleep(ctx) != nil {
+			return err
+		}
+	}
+}
+
+// Partitions returns how many partitions a topic has, or an *UnknownTopicError.
+func (c *Client) Partitions(ctx context.Context, name string) (int, error) {
+	n := 0
+	err := c.retry(ctx, func() error {
+		t, err := c.topics.get(ctx, name)
+		if err == nil {
+			n = len(t.leaders)
+		}
+		return err
+	})
+	return n, err
+}
+
+// PartitionFor returns the partition that the Java client would choose for key; records without a key (nil)
+// go round.
+func (c *Client) PartitionFor(ctx context.Context, name string, key []byte) (int32, error) {
+	n, err := c.Partitions(ctx, name)
+	switch {
+	case err != nil:
+		return 0, err
+	case key == nil:
+		return int32(c.topics.rotate(name) % uint32(n)), nil
+	}
+	return keyPartition(key, n), nil
+}

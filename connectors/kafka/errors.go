@@ -1,0 +1,72 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	kafkago "github.com/segmentio/kafka-go"
+)
+
+// UnknownTopicError says that a topic does not exist.
+type UnknownTopicError struct{ Topic string }
+
+// Error implements error.
+func (e *UnknownTopicError) Error() string {
+	return fmt.Sprintf("kafka: topic %s does not exist; create it with `weir topics create SPEC`", e.Topic)
+}
+
+// TooLargeError says which messages of one Produce the broker can never take. All others are durable.
+type TooLargeError struct {
+	Topic    string
+	Messages []int // indexes into the messages given to Produce, ascending
+	Bytes    int   // of the largest of them
+}
+
+// Error implements error.
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("kafka: %d messages, the largest of %d bytes, are larger than topic %s takes (max.message.bytes)",
+		len(e.Messages), e.Bytes, e.Topic)
+}
+
+// unknownTopic says whether err tells that a topic does not exist.
+func unknownTopic(err error) bool {
+	var u *UnknownTopicError
+	return errors.As(err, &u)
+}
+
+var errClosed = errors.New("kafka: the client is closed")
+
+// code turns a broker's error code into an error, nil for 0.
+func code(c int16) error {
+	if c == 0 {
+		return nil
+	}
+	return kafkago.Error(c)
+}
+
+// retriable says whether a request may succeed when it is sent again. What is no broker's answer is a
+// network error, which may always heal.
+func retriable(err error) bool {
+	if errors.Is(err, errClosed) || unknownTopic(err) {
+		return false
+	}
+	var answer kafkago.Error
+	if !errors.As(err, &answer) {
+		return true
+	}
+	return answer.Temporary() || answer == kafkago.BrokerNotAvailable || answer == kafkago.ReplicaNotAvailable
+}
+
+// tooLarge says whether the broker refused a batch for its size.
+func tooLarge(err error) bool {
+	return errors.Is(err, kafkago.MessageSizeTooLarge) || errors.Is(err, kafkago.RecordListTooLarge)
+}
+
+// readable replaces errors that say nothing to a person.
+func readable(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("the broker closed the connection (%w)", err)
+	}
+	return err
+}
