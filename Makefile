@@ -33,7 +33,7 @@ build: runtime ## build bin/weir
 	@go build -o bin/weir ./cmd/weir
 
 runtime: prerequisites ## fetch ONNX Runtime's library into the user's cache, once
-	@scripts/onnxruntime
+	@scripts/onnxruntime >&2
 
 prerequisites: ## check what must be there before
 	@scripts/prerequisites

@@ -21,6 +21,10 @@ import subprocess
 import sys
 import time
 
+# Before NumPy and PyTorch are loaded: their BLAS counts its threads then, and more than one sums in an order
+# that varies with the load.
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 import numpy as np
 
 SEED = 20261124
