@@ -1,0 +1,429 @@
+package schemas
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"unicode/utf8"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/bitutil"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+)
+
+// Limits of one Arrow stream. The zero value has the defaults.
+type Limits struct {
+	// Rows bounds all batches together, and the elements of any list in them. Default 16 Mi.
+	Rows int
+	// Bytes bounds the stream. Default 64 MiB.
+	Bytes int
+}
+
+func (l Limits) orDefault() Limits {
+	if l.Rows <= 0 {
+		l.Rows = 16 << 20
+	}
+	if l.Bytes <= 0 {
+		l.Bytes = 64 << 20
+	}
+	return l
+}
+
+// DecodeIPC decodes an Arrow IPC stream. It is the only way by which Arrow bytes enter: Arrow's own reader
+// allocates what the bytes claim, panics on bad offsets and validates nothing. Here every length is
+// compared with the bytes that are there before it is used, nothing is allocated but one copy of the
+// bodies, and an array is made only of buffers that hold what its type promises. So hostile bytes give a
+// *DecodeError and nothing else.
+//
+// Refused are compressed and dictionary-encoded batches, other types than those of a schema and lists,
+// structs and plain times of them, big-endian streams, and bytes behind the end. The caller owns the
+// records, which share no memory with b.
+func DecodeIPC(b []byte, limits Limits) ([]arrow.Record, error) {
+	var r streamReader
+	return r.decode(b, limits)
+}
+
+// streamReader keeps the last stream's schema: most producers send the same with every record.
+type streamReader struct {
+	meta   []byte
+	schema *arrow.Schema
+}
+
+// IPC message header types.
+const (
+	headerSchema = 1
+	headerRecord = 3
+)
+
+// frame is one message of a stream.
+type frame struct {
+	at         int // byte of the stream
+	meta, body []byte
+}
+
+func (f frame) fail(format string, args ...any) error {
+	return &DecodeError{At: f.at, Reason: fmt.Sprintf(format, args...)}
+}
+
+func (r *streamReader) decode(b []byte, limits Limits) (recs []arrow.Record, err error) {
+	limits = limits.orDefault()
+	if len(b) > limits.Bytes {
+		return nil, &DecodeError{Reason: fmt.Sprintf("%d bytes, the limit is %d", len(b), limits.Bytes)}
+	}
+	defer func() {
+		if p := recover(); p != nil { // a fault of ours that some bytes found must not end the process
+			err = &DecodeError{Reason: fmt.Sprint("panic: ", p)}
+		}
+		if err != nil {
+			for _, rec := range recs {
+				rec.Release()
+			}
+			recs = nil
+		}
+	}()
+	rows := 0
+	for at, first := 0, true; ; first = false {
+		f, next, end, err := nextFrame(b, at)
+		if err != nil {
+			return recs, err
+		}
+		if end && first {
+			return recs, f.fail("the stream has no schema")
+		}
+		if end {
+			return recs, nil
+		}
+		if first {
+			if err := r.readSchema(f); err != nil {
+				return recs, err
+			}
+		} else {
+			rec, err := readBatch(f, r.schema, limits.Rows-rows)
+			if err != nil {
+				return recs, err
+			}
+			recs = append(recs, rec)
+			rows += int(rec.NumRows())
+		}
+		at = next
+	}
+}
+
+// nextFrame cuts the next message off and checks its lengths. A stream ends with a marker or just with its
+// last message.
+func nextFrame(b []byte, at int) (f frame, next int, end bool, err error) {
+	f.at = at
+	if at == len(b) {
+		return f, at, true, nil
+	}
+	if len(b)-at < 8 || binary.LittleEndian.Uint32(b[at:]) != continuation {
+		return f, at, false, f.fail("no continuation marker and length")
+	}
+	n := int(int32(binary.LittleEndian.Uint32(b[at+4:])))
+	if n == 0 {
+		if at+8 != len(b) {
+			return f, at, false, f.fail("%d bytes behind the end of the stream", len(b)-at-8)
+		}
+		return f, at, true, nil
+	}
+	rest := b[at+8:]
+	if n < 8 || n > len(rest) {
+		return f, at, false, f.fail("metadata of %d bytes, %d are there", n, len(rest))
+	}
+	f.meta = rest[:n]
+	m := flat{b: f.meta}
+	body := m.root().long(3)
+	if m.fault || body < 0 || body > int64(len(rest)-n) {
+		return f, at, false, f.fail("a body of %d bytes, %d are there", body, len(rest)-n)
+	}
+	f.body = rest[n : n+int(body)]
+	return f, at + 8 + n + int(body), false, nil
+}
+
+func (r *streamReader) readSchema(f frame) error {
+	if r.schema != nil && bytes.Equal(f.meta, r.meta) && len(f.body) == 0 {
+		return nil
+	}
+	m := &flat{b: f.meta}
+	root := m.root()
+	if v := root.short(0); v < 3 { // V4
+		return f.fail("metadata version %d is too old", v+1)
+	}
+	if root.byte(1) != headerSchema || len(f.body) != 0 {
+		return f.fail("the first message is no schema")
+	}
+	schema, err := parseSchema(f, root.table(2))
+	if err != nil {
+		return err
+	}
+	if m.fault {
+		return f.fail("an offset of the schema leads outside of it")
+	}
+	r.schema, r.meta = schema, bytes.Clone(f.meta)
+	return nil
+}
+
+// readBatch makes a record of one message. rows is how many it may have.
+func readBatch(f frame, schema *arrow.Schema, rows int) (arrow.Record, error) {
+	m := &flat{b: f.meta}
+	root := m.root()
+	t := root.table(2)
+	switch {
+	case root.byte(1) != headerRecord:
+		return nil, f.fail("a message of kind %d, only record batches are taken", root.byte(1))
+	case t.field(3) != 0:
+		return nil, f.fail("a compressed batch; send it uncompressed, Kafka may compress")
+	}
+	n := t.long(0)
+	if n < 0 || n > int64(rows) {
+		return nil, f.fail("%d rows, the limit is %d", n, rows)
+	}
+	r := batchReader{frame: f, flat: m, body: memory.NewBufferWithAllocator(Allocator.dirty(len(f.body)), Allocator)}
+	defer r.body.Release()
+	copy(r.body.Bytes(), f.body)
+	r.nodes, r.nodesLeft = t.vector(1, 16)
+	r.buffers, r.buffersLeft = t.vector(2, 16)
+	arrays, err := r.columns(schema.Fields(), int(n))
+	if err == nil && (m.fault || r.nodesLeft != 0 || r.buffersLeft != 0) {
+		err = f.fail("the batch does not have the schema's columns")
+	}
+	if err != nil {
+		for _, a := range arrays {
+			a.Release()
+		}
+		return nil, err
+	}
+	return ownedRecord(schema, arrays, int(n)), nil
+}
+
+// batchReader hands out a batch's nodes and buffers in the order of its columns.
+type batchReader struct {
+	frame
+	*flat
+	body                 *memory.Buffer // one aligned copy, shared by all arrays
+	nodes, nodesLeft     int
+	buffers, buffersLeft int
+}
+
+func (r *batchReader) fail(format string, args ...any) error { return r.frame.fail(format, args...) }
+
+func (r *batchReader) columns(fields []arrow.Field, n int) (arrays []arrow.Array, err error) {
+	for _, f := range fields {
+		a, err := r.column(f.Type, n)
+		if err != nil {
+			return arrays, fmt.Errorf("column %q: %w", f.Name, err)
+		}
+		arrays = append(arrays, a)
+	}
+	return arrays, nil
+}
+
+// node is the length and null count of the next array.
+func (r *batchReader) node() (n, nulls int, err error) {
+	if r.nodesLeft == 0 {
+		return 0, 0, r.fail("fewer arrays than the schema says")
+	}
+	length, null := r.i64(r.nodes), r.i64(r.nodes+8)
+	r.nodes, r.nodesLeft = r.nodes+16, r.nodesLeft-1
+	if length < 0 || length > math.MaxInt32 || null < 0 || null > length {
+		return 0, 0, r.fail("an array of %d values with %d nulls", length, null)
+	}
+	return int(length), int(null), nil
+}
+
+// buffer is the next buffer, which must hold at least need bytes. It is part of the body.
+func (r *batchReader) buffer(need int) (*memory.Buffer, error) {
+	if r.buffersLeft == 0 {
+		return nil, r.fail("fewer buffers than the schema says")
+	}
+	off, n := r.i64(r.buffers), r.i64(r.buffers+8)
+	r.buffers, r.buffersLeft = r.buffers+16, r.buffersLeft-1
+	have := int64(r.body.Len())
+	if off < 0 || n < 0 || off > have || n > have-off || off%8 != 0 {
+		return nil, r.fail("a buffer of %d bytes at %d of a body of %d", n, off, have)
+	}
+	if n < int64(need) {
+		return nil, r.fail("a buffer of %d bytes, its values take %d", n, need)
+	}
+	return memory.SliceBuffer(r.body, int(off), int(n)), nil
+}
+
+// validity is the next array's bitmap, nil without nulls.
+func (r *batchReader) validity(n, nulls int) (*memory.Buffer, error) {
+	need := 0
+	if nulls > 0 {
+		need = int(bitutil.BytesForBits(int64(n)))
+	}
+	b, err := r.buffer(need)
+	if err != nil {
+		return nil, err
+	}
+	if nulls == 0 {
+		b.Release()
+		return nil, nil
+	}
+	if set := bitutil.CountSetBits(b.Bytes(), 0, n); set != n-nulls {
+		b.Release()
+		return nil, r.fail("%d nulls, the batch says %d", n-set, nulls)
+	}
+	return b, nil
+}
+
+// column makes the next array, which must have want values.
+func (r *batchReader) column(dt arrow.DataType, want int) (arrow.Array, error) {
+	n, nulls, err := r.node()
+	if err != nil {
+		return nil, err
+	}
+	if n != want {
+		return nil, r.fail("%d values, %d should be there", n, want)
+	}
+	if dt.ID() == arrow.NULL {
+		return array.NewNull(n), nil
+	}
+	valid, err := r.validity(n, nulls)
+	if err != nil {
+		return nil, err
+	}
+	buffers, children, err := r.content(dt, n)
+	buffers = append([]*memory.Buffer{valid}, buffers...)
+	if err == nil {
+		err = r.check(dt, n, buffers)
+	}
+	if err != nil {
+		for _, b := range buffers {
+			if b != nil {
+				b.Release()
+			}
+		}
+		for _, c := range children {
+			c.Release()
+		}
+		return nil, err
+	}
+	return assemble(dt, n, buffers, children, nulls), nil
+}
+
+// content reads the buffers behind the bitmap, and the children.
+func (r *batchReader) content(dt arrow.DataType, n int) (buffers []*memory.Buffer, children []arrow.Array, err error) {
+	take := func(need int) {
+		if err == nil {
+			var b *memory.Buffer
+			if b, err = r.buffer(need); err == nil {
+				buffers = append(buffers, b)
+			}
+		}
+	}
+	switch t := dt.(type) {
+	case *arrow.StringType, *arrow.BinaryType:
+		if take(r.offsets(n, 4)); err == nil {
+			buffers[0] = someOffsets(buffers[0], n, 4)
+		}
+		take(0)
+	case *arrow.LargeStringType, *arrow.LargeBinaryType:
+		if take(r.offsets(n, 8)); err == nil {
+			buffers[0] = someOffsets(buffers[0], n, 8)
+		}
+		take(0)
+	case *arrow.ListType:
+		if take(r.offsets(n, 4)); err != nil {
+			return
+		}
+		buffers[0] = someOffsets(buffers[0], n, 4)
+		var length int
+		if length, err = r.peekLength(); err != nil {
+			return
+		}
+		var a arrow.Array
+		if a, err = r.column(t.Elem(), length); err == nil {
+			children = append(children, a)
+		}
+	case *arrow.FixedSizeListType:
+		if int64(n)*int64(t.Len()) > math.MaxInt32 {
+			return buffers, nil, r.fail("%d lists of %d values", n, t.Len())
+		}
+		var a arrow.Array
+		if a, err = r.column(t.Elem(), n*int(t.Len())); err == nil {
+			children = append(children, a)
+		}
+	case *arrow.StructType:
+		children, err = r.columns(t.Fields(), n)
+	case *arrow.BooleanType:
+		take(int(bitutil.BytesForBits(int64(n))))
+	case arrow.FixedWidthDataType:
+		take(n * t.BitWidth() / 8)
+	default:
+		err = r.fail("type %s is not taken", dt)
+	}
+	return
+}
+
+// offsets is the bytes of n+1 offsets; Arrow writers may leave those of no values out.
+func (r *batchReader) offsets(n, width int) int {
+	if n == 0 {
+		return 0
+	}
+	return (n + 1) * width
+}
+
+// someOffsets replaces offsets that were left out by a zero one.
+func someOffsets(b *memory.Buffer, n, width int) *memory.Buffer {
+	if n > 0 || b.Len() >= width {
+		return b
+	}
+	b.Release()
+	return zeroBuffer(width)
+}
+
+// peekLength is the length of the array that comes next.
+func (r *batchReader) peekLength() (int, error) {
+	if r.nodesLeft == 0 {
+		return 0, r.fail("fewer arrays than the schema says")
+	}
+	n := r.i64(r.nodes)
+	if n < 0 || n > int64(8*r.body.Len()) {
+		return 0, r.fail("a list of %d values in a body of %d bytes", n, r.body.Len())
+	}
+	return int(n), nil
+}
+
+// check validates what the buffers hold: ascending offsets within the values, and UTF-8.
+func (r *batchReader) check(dt arrow.DataType, n int, buffers []*memory.Buffer) error {
+	switch dt.(type) {
+	case *arrow.StringType, *arrow.BinaryType:
+		return checkBytes(r, arrow.Int32Traits.CastFromBytes(buffers[1].Bytes())[:n+1], buffers[2].Bytes(), dt.ID() == arrow.STRING)
+	case *arrow.LargeStringType, *arrow.LargeBinaryType:
+		return checkBytes(r, arrow.Int64Traits.CastFromBytes(buffers[1].Bytes())[:n+1], buffers[2].Bytes(), dt.ID() == arrow.LARGE_STRING)
+	case *arrow.ListType:
+		return checkOffsets(r, arrow.Int32Traits.CastFromBytes(buffers[1].Bytes())[:n+1], math.MaxInt32)
+	}
+	return nil
+}
+
+func checkBytes[T int32 | int64](r *batchReader, offs []T, data []byte, text bool) error {
+	if err := checkOffsets(r, offs, len(data)); err != nil || !text {
+		return err
+	}
+	for i := range len(offs) - 1 {
+		if !utf8.Valid(data[offs[i]:offs[i+1]]) {
+			return r.fail("row %d is no UTF-8", i)
+		}
+	}
+	return nil
+}
+
+func checkOffsets[T int32 | int64](r *batchReader, offs []T, limit int) error {
+	last := T(0)
+	for i, o := range offs {
+		if o < last {
+			return r.fail("offset %d goes back from %d to %d", i, last, o)
+		}
+		last = o
+	}
+	if int64(last) > int64(limit) {
+		return r.fail("offsets up to %d, %d bytes are there", last, limit)
+	}
+	return nil
+}
