@@ -1,0 +1,322 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow"
+
+	"weir/pipeline"
+	"weir/schemas"
+)
+
+// A shard is one partition during one generation: it reads, decodes and delivers. One goroutine does that,
+// and one for each delivery in flight waits for its rows to become durable.
+type shard struct {
+	g      *generation
+	id     int32
+	place  commitment // where to open next
+	owner  pipeline.Owner
+	cursor *cursor
+	cancel context.CancelFunc // ends the ownership
+	dec    schemas.Decoder
+
+	deliveries sync.WaitGroup
+
+	mu        sync.Mutex
+	flights   []*flight // not yet part of the finished prefix, in order
+	prefix    int64     // end of the longest finished prefix
+	committed int64
+	rows      int // in flight, not yet routed
+	bytes     int
+	room      chan struct{} // closed and replaced when rows leave
+	failed    chan struct{} // closed with the first error
+	err       error
+}
+
+// A flight is one delivery: the records up to next, the first of which was stamped at stamp.
+type flight struct {
+	next        int64
+	stamp       time.Time
+	rows, bytes int
+	done        bool
+}
+
+const (
+	reopenAfter = 100 * time.Millisecond
+	reopenMost  = 5 * time.Second
+)
+
+func newShard(g *generation, id int32, at commitment) *shard {
+	return &shard{g: g, id: id, place: at, prefix: at.offset, committed: at.offset, room: make(chan struct{})}
+}
+
+// run owns the partition, again after each error, until the generation takes no more. It leaves the owner
+// open when that happens: the last commit still asks it for a mark.
+func (s *shard) run() {
+	for wait := (&backoff{next: reopenAfter, most: reopenMost}); ; {
+		err := s.own()
+		if err == nil {
+			return
+		}
+		before := s.place.offset
+		s.g.commitNow([]*shard{s})
+		s.close()
+		if pipeline.IsPermanent(err) {
+			s.g.stop(err)
+			return
+		}
+		s.g.Events.reopened(s.g.Topic, s.id, err)
+		if s.place.offset = s.lastCommitted(); s.place.offset > before {
+			wait.next = reopenAfter
+		}
+		if wait.sleep(s.g.taking) != nil {
+			return
+		}
+		places, err := s.g.committed(s.g.taking, []int32{s.id})
+		if err != nil {
+			return
+		}
+		s.place = places[s.id]
+	}
+}
+
+// own opens the partition and delivers what it reads. It returns nil once the generation takes no more, and
+// an error that closes the partition; no delivery runs then.
+func (s *shard) own() error {
+	ctx, cancel := context.WithCancel(s.g.work)
+	s.cancel = cancel
+	owner, err := s.g.open(ctx, pipeline.Partition{Topic: s.g.Topic, ID: s.id, Mark: s.place.mark})
+	if err != nil {
+		cancel()
+		if s.g.taking.Err() != nil && !pipeline.IsPermanent(err) {
+			return nil
+		}
+		return fmt.Errorf("kafka: open %s/%d: %w", s.g.Topic, s.id, err)
+	}
+	chunks := make(chan chunk, chunksAhead)
+	s.begin(owner, newCursor(s.id, s.place.offset, chunks))
+	s.g.f.read(s.cursor)
+	err = s.deliver(ctx, chunks)
+	s.g.f.drop(s.cursor)
+	if rest := s.dec.Flush(); rest != nil {
+		rest.Release()
+	}
+	if err != nil {
+		cancel()
+	}
+	s.deliveries.Wait()
+	if err == nil {
+		err = s.fault() // of a delivery that was drained
+	}
+	return err
+}
+
+// begin resets the shard's state for a new owner.
+func (s *shard) begin(owner pipeline.Owner, c *cursor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owner, s.cursor, s.dec = owner, c, s.g.NewDecoder(s.id)
+	s.flights, s.rows, s.bytes, s.err = nil, 0, 0, nil
+	s.failed = make(chan struct{})
+	s.prefix, s.committed = s.place.offset, s.place.offset
+}
+
+// deliver reads chunks until the generation takes no more or something fails.
+func (s *shard) deliver(ctx context.Context, chunks <-chan chunk) error {
+	for next := s.place.offset; ; {
+		select {
+		case <-s.g.taking.Done():
+			return nil
+		case <-s.failed:
+			return s.fault()
+		case ch := <-chunks:
+			if ch.from < next {
+				s.restart(ch.from)
+			}
+			next = ch.next
+			if err := s.chunk(ctx, ch); err != nil {
+				return fmt.Errorf("kafka: read %s/%d: %w", s.g.Topic, s.id, err)
+			}
+			s.g.f.done(s.cursor)
+		}
+	}
+}
+
+// chunk delivers the records of a chunk, the last of them as they are: nothing else waits.
+func (s *shard) chunk(ctx context.Context, ch chunk) error {
+	var stamp time.Time
+	err := eachRecord(s.id, ch.batches, ch.from, func(r *schemas.Record) error {
+		if s.g.taking.Err() != nil {
+			return s.g.taking.Err()
+		}
+		if stamp.IsZero() {
+			stamp = r.Time
+		}
+		s.dec.Append(*r)
+		if s.dec.Rows() >= s.g.MaxRows || s.dec.Bytes() >= s.g.MaxBytes {
+			s.flush(ctx, r.Offset+1, stamp)
+			stamp = time.Time{}
+		}
+		return nil
+	})
+	if s.g.taking.Err() != nil {
+		return nil
+	}
+	if err == nil {
+		s.flush(ctx, ch.next, stamp)
+	}
+	return err
+}
+
+// flush delivers what the decoder holds, once there is room for it.
+func (s *shard) flush(ctx context.Context, next int64, stamp time.Time) {
+	fl := &flight{next: next, stamp: stamp, rows: s.dec.Rows(), bytes: s.dec.Bytes()}
+	if !s.depart(fl) {
+		return
+	}
+	b := s.dec.Flush()
+	if b == nil { // null records only, or records of a transaction's end
+		s.routed(fl)
+		s.arrive(fl, nil)
+		return
+	}
+	s.deliveries.Go(func() { s.fly(ctx, b, fl) })
+}
+
+func (s *shard) fly(ctx context.Context, b arrow.Record, fl *flight) {
+	defer b.Release()
+	var once sync.Once
+	routed := func() { once.Do(func() { s.routed(fl) }) }
+	err := s.owner.Deliver(ctx, b, routed)
+	routed()
+	s.arrive(fl, err)
+}
+
+// depart waits for room in the in-flight bound. It returns false when the shard is to stop.
+func (s *shard) depart(fl *flight) bool {
+	for {
+		s.mu.Lock()
+		if s.rows == 0 || s.rows+fl.rows <= s.g.InFlightRows && s.bytes+fl.bytes <= s.g.InFlightBytes {
+			s.rows += fl.rows
+			s.bytes += fl.bytes
+			s.flights = append(s.flights, fl)
+			s.mu.Unlock()
+			return true
+		}
+		room := s.room
+		s.mu.Unlock()
+		select {
+		case <-room:
+		case <-s.failed:
+			return false
+		case <-s.g.taking.Done():
+			return false
+		}
+	}
+}
+
+// routed takes a delivery out of the in-flight bound.
+func (s *shard) routed(fl *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rows -= fl.rows
+	s.bytes -= fl.bytes
+	close(s.room)
+	s.room = make(chan struct{})
+}
+
+// arrive ends a delivery: the finished prefix grows, or the shard fails.
+func (s *shard) arrive(fl *flight, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		if s.err == nil {
+			s.err = err
+			close(s.failed)
+		}
+		return
+	}
+	fl.done = true
+	for len(s.flights) > 0 && s.flights[0].done {
+		s.prefix = s.flights[0].next
+		s.flights = s.flights[1:]
+	}
+}
+
+// restart goes back to an earlier offset: the topic was made anew and begins again. The deliveries of the old
+// one end first, so that theirs do not count as the new one's.
+func (s *shard) restart(from int64) {
+	s.deliveries.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flights, s.prefix, s.committed = nil, from, from
+}
+
+func (s *shard) fault() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil || s.g.work.Err() != nil && !pipeline.IsPermanent(s.err) {
+		return nil // cancelled at the end of the drain
+	}
+	return s.err
+}
+
+func (s *shard) lastCommitted() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.committed
+}
+
+func (s *shard) setCommitted(offset int64) {
+	s.mu.Lock()
+	s.committed = offset
+	s.mu.Unlock()
+}
+
+// uncommitted returns the finished prefix and its mark where it has grown. The caller holds g.commits.
+func (s *shard) uncommitted() (next int64, mark []byte, ok bool) {
+	s.mu.Lock()
+	owner, next := s.owner, s.prefix
+	ok = owner != nil && next > s.committed
+	s.mu.Unlock()
+	if !ok {
+		return 0, nil, false
+	}
+	return next, owner.Mark(next), true
+}
+
+// close closes the owner, if there is one.
+func (s *shard) close() {
+	s.g.commits.Lock()
+	defer s.g.commits.Unlock()
+	s.mu.Lock()
+	owner := s.owner
+	s.owner = nil
+	s.mu.Unlock()
+	if owner == nil {
+		return
+	}
+	if err := owner.Close(); err != nil {
+		s.g.Events.retry(fmt.Errorf("kafka: close %s/%d: %w", s.g.Topic, s.id, err))
+	}
+	s.cancel()
+}
+
+// reportLag tells how far the shard is behind.
+func (s *shard) reportLag(now time.Time) {
+	s.mu.Lock()
+	cursor, prefix, age := s.cursor, s.prefix, time.Duration(0)
+	if len(s.flights) > 0 {
+		age = max(now.Sub(s.flights[0].stamp), 0)
+	}
+	s.mu.Unlock()
+	if cursor == nil {
+		return
+	}
+	if high := cursor.high.Load(); high >= 0 {
+		s.g.Events.lag(s.g.Topic, s.id, max(high-prefix, 0), age.Seconds())
+	}
+}
