@@ -21,8 +21,8 @@ import subprocess
 import sys
 import time
 
-# Before NumPy and PyTorch are loaded: their BLAS counts its threads then, and more than one sums in an order
-# that varies with the load.
+# Before NumPy and PyTorch are loaded, as their BLAS counts its threads then. With several it sums in another
+# order, and each machine would make other models.
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np

@@ -62,25 +62,66 @@ var clocks = rule{
 	finds: []string{"schemas/a.go:3: time.Now", "stages/a/a.go:1: time.Since"},
 }
 
-// A test that sleeps is slow where it passes and flaky where it does not.
+// A test that sleeps is slow where it passes and flaky where it does not. Under testing/synctest a sleep is
+// virtual: it may stand inside synctest.Test, and in the helpers of a package that uses it.
 var sleeps = rule{
 	name: "sleeps",
 	check: func(all []*source) (found []finding) {
+		virtual := map[string]bool{}
+		for _, s := range all {
+			virtual[s.dir] = virtual[s.dir] || len(s.localNames("testing/synctest")) > 0
+		}
 		for _, s := range all {
 			if !s.test {
 				continue
 			}
+			var bubbles []ast.Node
+			s.uses("testing/synctest", func(sel *ast.SelectorExpr) {
+				bubbles = append(bubbles, callOf(s.syntax, sel))
+			})
 			s.uses("time", func(sel *ast.SelectorExpr) {
-				if sel.Sel.Name == "Sleep" {
+				inside := slices.ContainsFunc(bubbles, func(n ast.Node) bool { return n != nil && n.Pos() <= sel.Pos() && sel.Pos() < n.End() })
+				if sel.Sel.Name == "Sleep" && !inside && (isTest(s.syntax, sel) || !virtual[s.dir]) {
 					found = append(found, s.at(sel.Pos(), "time.Sleep in a test: wait for the thing itself, or use testing/synctest"))
 				}
 			})
 		}
 		return found
 	},
-	good:  map[string]string{"gpu/a.go": `package gpu; import "time"; func f() { time.Sleep(1) }`},
-	bad:   map[string]string{"gpu/a_test.go": `package gpu; import "time"; func f() { time.Sleep(1) }`},
-	finds: []string{"gpu/a_test.go:1: time.Sleep in a test"},
+	good: map[string]string{
+		"gpu/a.go": `package gpu; import "time"; func f() { time.Sleep(1) }`,
+		"gpu/a_test.go": `package gpu; import ("testing/synctest"; "time")
+			func TestA(t T) { synctest.Test(t, func(t T) { time.Sleep(1) }) }`,
+		"gpu/b_test.go": `package gpu; import "time"; func helper() { time.Sleep(1) }`,
+	},
+	bad: map[string]string{
+		"gpu/a_test.go": `package gpu; import ("testing/synctest"; "time")
+			func TestA(t T) { synctest.Test(t, func(t T) { }); time.Sleep(1) }`,
+		"cmd/a/a_test.go": `package main; import "time"; func helper() { time.Sleep(1) }`,
+	},
+	finds: []string{"gpu/a_test.go:2: time.Sleep in a test", "cmd/a/a_test.go:1: time.Sleep in a test"},
+}
+
+// callOf is the call whose function is the selector, nil without one.
+func callOf(file *ast.File, sel *ast.SelectorExpr) (call ast.Node) {
+	ast.Inspect(file, func(n ast.Node) bool {
+		if c, ok := n.(*ast.CallExpr); ok && c.Fun == sel {
+			call = c
+		}
+		return call == nil
+	})
+	return call
+}
+
+// isTest says whether a node stands in a test, benchmark or fuzz test itself.
+func isTest(file *ast.File, n ast.Node) bool {
+	for _, d := range file.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if ok && f.Pos() <= n.Pos() && n.Pos() < f.End() {
+			return f.Recv == nil && (strings.HasPrefix(f.Name.Name, "Test") || strings.HasPrefix(f.Name.Name, "Benchmark") || strings.HasPrefix(f.Name.Name, "Fuzz"))
+		}
+	}
+	return false
 }
 
 // kafka-go's Writer and Reader wait for batches, hide epochs and hand out control records as messages.
