@@ -29,43 +29,31 @@ func (s *Spec) readLayout(n Node) {
 		}
 		return
 	}
-	cut := n.Get("cut")
-	for _, item := range cut.texts() {
-		name := item.String()
-		if s.checkBoundary(item, name, "it reads the queries") && slices.Contains(s.Layout.Cut, name) {
-			item.Errorf("%q stands twice; keep one", name)
-		}
-		s.Layout.Cut = append(s.Layout.Cut, name)
-	}
+	s.Layout.Cut = n.Get("cut").distinct("a list of segments", func(item Node, name string) {
+		s.checkBoundary(item, name, "it reads the queries; cut a later one")
+	})
 	for _, e := range n.Get("spread").Entries() {
-		if s.checkBoundary(e.Value, e.Key, "its partitions are those of the queries") {
+		if s.checkBoundary(e.Value, e.Key, "its partitions are those of the queries; spread a later one") {
 			s.Layout.Spread[e.Key] = e.Value.IntIn(1, maxSpread, 1)
 		}
 	}
 }
 
-// checkBoundary says whether name is a segment with one before it, and whether n is at fault if not.
+// checkBoundary says whether name is a segment with one before it, else it finds fault with n. first is why
+// the first segment will not do, and what will.
 func (s *Spec) checkBoundary(n Node, name, first string) bool {
 	names := s.segmentNames()
 	switch i := slices.Index(names, name); {
 	case i > 0:
 		return true
 	case i == 0:
-		n.Errorf("%s is the first segment: %s; name a later one", name, first)
+		n.Errorf("%s is the first segment: %s", name, first)
 	case len(names) > 1:
 		n.Errorf("unknown segment %q; %s", clip(name), remedy(name, names[1:]))
 	default:
 		n.Errorf("unknown segment %q; divide the stages with `- segment: NAME`", clip(name))
 	}
 	return false
-}
-
-// texts are the items of a list of texts; a single text is a list of one.
-func (n Node) texts() []Node {
-	if _, ok := n.text(); ok {
-		return []Node{n}
-	}
-	return n.Items()
 }
 
 func (s *Spec) segmentNames() []string {

@@ -163,7 +163,11 @@ func (n Node) mapping() *ast.MappingNode {
 	return m
 }
 
+// want says what the value should be. A map in its place has no keys worth checking.
 func (n Node) want(what string) {
+	if m, ok := n.value.(*ast.MappingNode); ok {
+		n.doc.open(m, n.path).whole = true
+	}
 	n.Errorf("want %s, have %s", what, describe(n.value))
 }
 
@@ -257,7 +261,7 @@ func describe(n ast.Node) string {
 		return "a list"
 	case *ast.BoolNode:
 		return fmt.Sprint(n.Value)
-	case *ast.NullNode:
+	case nil, *ast.NullNode:
 		return "nothing"
 	case *ast.StringNode:
 		return fmt.Sprintf("%q", clip(n.Value))

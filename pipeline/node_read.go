@@ -163,23 +163,35 @@ func parseBytes(s string) (int64, bool) {
 
 // Strings reads a list of texts; a single text is a list of one.
 func (n Node) Strings() []string {
-	if n.value == nil {
-		return nil
-	}
-	if s, ok := n.text(); ok {
-		return []string{s}
-	}
-	if !n.IsList() {
-		n.want("a list of texts")
-		return nil
-	}
 	var texts []string
-	for _, item := range n.Items() {
-		if s := item.String(); s != "" {
-			texts = append(texts, s)
-		} else {
-			item.Errorf("is empty")
+	for _, item := range n.texts("a list of texts") {
+		texts = append(texts, item.String())
+	}
+	return texts
+}
+
+// texts are the items of a list; a single text is a list of one.
+func (n Node) texts(want string) []Node {
+	if _, ok := n.text(); ok {
+		return []Node{n}
+	}
+	if n.value != nil && !n.IsList() {
+		n.want(want)
+		return nil
+	}
+	return n.Items()
+}
+
+// distinct reads a list of texts, each of which may stand there once.
+func (n Node) distinct(want string, check func(item Node, text string)) []string {
+	var texts []string
+	for _, item := range n.texts(want) {
+		text := item.String()
+		check(item, text)
+		if slices.Contains(texts, text) {
+			item.Errorf("%q stands twice; keep one", clip(text))
 		}
+		texts = append(texts, text)
 	}
 	return texts
 }

@@ -69,19 +69,9 @@ func (n Node) Column() string {
 	return name
 }
 
-// Columns reads a list of such names; a single name is a list of one.
+// Columns reads a list of such names, each once; a single name is a list of one.
 func (n Node) Columns() []string {
-	if !n.IsList() {
-		if n.value == nil {
-			return nil
-		}
-		return []string{n.Column()}
-	}
-	var names []string
-	for _, item := range n.Items() {
-		names = append(names, item.Column())
-	}
-	return names
+	return n.distinct("a list of columns", Node.checkColumn)
 }
 
 func (n Node) checkColumn(name string) {

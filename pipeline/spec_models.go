@@ -37,7 +37,7 @@ func (s *Spec) readModel(e Entry) ModelSpec {
 	classifier := n.Get("scores").Exists()
 	switch {
 	case n.IsMap() && !classifier && !n.Get("outputs").Exists():
-		n.Errorf("gives no answer; name `scores: {output: NAME}` of a classifier or `outputs: {COLUMN: NAME}`")
+		n.Errorf("neither scores nor outputs; name `scores: {output: NAME}` of a classifier or `outputs: {COLUMN: NAME}`")
 	case !classifier && m.Labels != "":
 		n.Get("labels").Errorf("labels name scores, and the model has none; remove them or name `scores: {output: NAME}`")
 	case classifier && m.Labels == "":
@@ -84,6 +84,9 @@ func (s *Spec) readDefault(n Node) {
 		return
 	}
 	if s.indexLabels() {
+		if _, ok := label.value.(*ast.IntegerNode); !ok {
+			label.Errorf("want the number of a class, for the models have no labels; have %s", describe(label.value))
+		}
 		s.Default.Label = int32(label.IntIn(0, 1<<31-1))
 		return
 	}

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +29,7 @@ func (s *Spec) read(root Node, kinds []Kind) {
 	s.Headers = readHeaders(root.Get("headers"))
 
 	s.readStages(root.Need("stages"), kinds)
-	s.Columns = readColumns(root.Get("columns"))
+	s.Columns = root.Get("columns").Columns()
 	s.checkInputs(root.Get("models"))
 	s.readLayout(root.Get("layout"))
 	s.readTopics(root.Get("topics"))
@@ -81,7 +80,7 @@ func readDeadline(n Node) time.Duration {
 func (s *Spec) readSchema(n Node) {
 	entries := n.Entries()
 	if n.IsMap() && len(entries) == 0 {
-		n.Errorf("has no columns; name each with its type, such as `pixels: fixed_list<uint8>[784]`")
+		n.Errorf("no columns; name each with its type, such as `pixels: fixed_list<uint8>[784]`")
 	}
 	columns := &s.doc.columns
 	for _, e := range entries {
@@ -132,7 +131,7 @@ func (s *Spec) path(n Node) string {
 	case !n.Exists():
 		return ""
 	case path == "":
-		n.Errorf("is empty; give a path, relative to the spec's folder")
+		n.Errorf("an empty path; give one, relative to the spec's folder")
 		return ""
 	case filepath.IsAbs(path):
 		return path
@@ -156,26 +155,12 @@ func readQueryLimit(n Node) int64 {
 }
 
 func readHeaders(n Node) []string {
-	headers := n.Strings()
-	n.checkTwice(headers)
-	for _, h := range headers {
-		if strings.EqualFold(h, "content-type") {
-			n.Errorf("content-type cannot be carried: a prediction has its own")
+	return n.distinct("a list of headers", func(item Node, name string) {
+		switch {
+		case name == "":
+			item.Errorf("an empty name; remove it")
+		case strings.EqualFold(name, "content-type"):
+			item.Errorf("content-type cannot be carried: a prediction has its own; remove it")
 		}
-	}
-	return headers
-}
-
-func readColumns(n Node) []string {
-	columns := n.Columns()
-	n.checkTwice(columns)
-	return columns
-}
-
-func (n Node) checkTwice(names []string) {
-	for i, name := range names {
-		if slices.Contains(names[:i], name) {
-			n.Errorf("%q stands twice; keep one", name)
-		}
-	}
+	})
 }

@@ -10,7 +10,7 @@ import (
 func (s *Spec) readStages(n Node, kinds []Kind) {
 	items := stageItems(n)
 	if n.IsList() && len(n.value.(*ast.SequenceNode).Values) == 0 {
-		n.Errorf("has no stages; a pipeline has at least one, such as `- predict: {model: NAME}`")
+		n.Errorf("no stages; a pipeline has at least one, such as `- predict: {model: NAME}`")
 	}
 	namer := newNamer(s, items)
 	for i, item := range items {

@@ -139,13 +139,21 @@ func (d *document) syntax(err error, data []byte) {
 		return
 	}
 	pos := d.posOf(at.GetToken())
-	message := at.GetMessage()
-	if lines := strings.Split(string(data), "\n"); pos.Line <= len(lines) {
-		if text := lines[pos.Line-1]; strings.Contains(text, "{") && strings.Contains(text, "fixed_list<") {
-			message += "; within braces, quote a type that has brackets: \"fixed_list<uint8>[784]\""
-		}
+	line := strings.Split(string(data), "\n")[min(pos.Line-1, bytes.Count(data, []byte("\n")))]
+	d.fault(pos, "%s%s", at.GetMessage(), hint(at.GetMessage(), line))
+}
+
+// hint is the remedy of the mistakes that are made most.
+func hint(message, line string) string {
+	switch {
+	case strings.Contains(line, "{") && strings.Contains(line, "fixed_list<"):
+		return "; within braces, quote a type that has brackets: \"fixed_list<uint8>[784]\""
+	case strings.HasPrefix(message, "mapping value is not allowed"):
+		return "; check the indentation, and quote a text that has a colon in it"
+	case strings.HasPrefix(message, "tab character"):
+		return "; indent with spaces"
 	}
-	d.fault(pos, "%s", message)
+	return ""
 }
 
 // check walks the tree once for what no reader should meet: keys that stand twice, aliases of nothing,

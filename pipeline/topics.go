@@ -41,7 +41,7 @@ func (s *Spec) readTopics(n Node) {
 	if t.Retention < minRetention || t.Retention > maxRetention {
 		n.Get("retention").Errorf("%s is out of range; from %s to 3650d", t.Retention, minRetention)
 	}
-	taken := map[string]string{}
+	taken := map[string]Node{}
 	t.Queries = s.topic(n.Get("queries"), "queries", taken)
 	t.Predictions = s.topic(n.Get("predictions"), "predictions", taken)
 	t.Decisions = s.topic(n.Get("decisions"), "decisions", taken)
@@ -50,7 +50,7 @@ func (s *Spec) readTopics(n Node) {
 	t.Next = map[string]string{}
 	next := n.Get("next")
 	for _, e := range next.Entries() {
-		s.checkBoundary(e.Value, e.Key, "name its topic with `queries:`")
+		s.checkBoundary(e.Value, e.Key, "its topic is that of the queries; name it `topics: {queries: NAME}`")
 	}
 	for _, name := range s.segmentNames() {
 		if len(s.Segments) > 0 && name != s.Segments[0].Name {
@@ -59,17 +59,20 @@ func (s *Spec) readTopics(n Node) {
 	}
 }
 
-// topic reads a topic's name, by default the pipeline's with use as its last part. taken holds the use of
-// every name so far.
-func (s *Spec) topic(n Node, use string, taken map[string]string) string {
+// topic reads a topic's name, by default the pipeline's with use as its last part. taken holds the names so
+// far: of two that are the same, one was given, and that is at fault.
+func (s *Spec) topic(n Node, use string, taken map[string]Node) string {
 	name := n.String(s.Pipeline + "." + use)
-	switch other, twice := taken[name]; {
+	other, twice := taken[name]
+	switch {
+	case twice && !n.Exists():
+		other.Errorf("topic %s serves %s already; give each its own name", name, n.path)
 	case !regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`).MatchString(name) || name == "." || name == "..":
 		n.Errorf("%q is no name for a topic; use up to 249 %s", clip(name), topicLetters)
 	case twice:
-		n.Errorf("topic %s serves %s already; give each its own name", name, other)
+		n.Errorf("topic %s serves %s already; give each its own name", name, other.path)
 	}
-	taken[name] = use
+	taken[name] = n
 	return name
 }
 
