@@ -1,0 +1,81 @@
+package pipeline
+
+import (
+	"reflect"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestMarkRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var p positions
+		for i := range p {
+			p[i] = rapid.SliceOfN(rapid.Int64Range(-1, 1<<40), 0, 8).Draw(t, "position")
+			if len(p[i]) == 0 {
+				p[i] = nil
+			}
+		}
+		got, err := decodeMark(p.encode())
+		if err != nil || !reflect.DeepEqual(got, p) {
+			t.Fatalf("got %v, %v, want %v", got, err, p)
+		}
+	})
+}
+
+func FuzzDecodeMark(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(positions{{1, 2}, nil, {-1}, {7}}.encode())
+	f.Add([]byte{1, 255, 255, 255, 255, 15})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := decodeMark(b)
+		if err != nil {
+			return
+		}
+		again, err := decodeMark(p.encode())
+		if err != nil || !reflect.DeepEqual(again, p) {
+			t.Fatalf("%x: got %v, %v, want %v", b, again, err, p)
+		}
+	})
+}
+
+// Below a mark no row at or above the committed offset was written, in whatever order deliveries begin,
+// write and finish.
+func TestMarkIsBelowEveryUnfinishedRow(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var m marks
+		type written struct{ offset, position int64 }
+		var rows []written
+		var position int64
+		open := map[int64]bool{} // deliveries by offset, one row each, written somewhere in their life
+		var began, committed int64
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			switch rapid.IntRange(0, 2).Draw(t, "step") {
+			case 0:
+				m.begin(began, positions{{position}})
+				open[began] = true
+				began++
+			case 1:
+				if began == 0 {
+					continue
+				}
+				o := rapid.Int64Range(0, began-1).Draw(t, "finishes")
+				if open[o] {
+					rows = append(rows, written{o, position})
+					position++
+					delete(open, o)
+				}
+			case 2:
+				for committed < began && !open[committed] {
+					committed++
+				}
+				mark := m.before(committed, positions{{position}})[0][0]
+				for _, r := range rows {
+					if r.offset >= committed && r.position < mark {
+						t.Fatalf("committed %d, mark %d, but row %d was written at %d", committed, mark, r.offset, r.position)
+					}
+				}
+			}
+		}
+	})
+}
