@@ -179,7 +179,7 @@ func (f *fleet) stopWorkers() error {
 	var done sync.WaitGroup
 	for i, p := range f.workers {
 		if p != nil {
-			done.Go(func() { errs[i] = p.stop() })
+			done.Go(func() { errs[i] = p.stop(grace) })
 		}
 	}
 	done.Wait()
@@ -191,7 +191,7 @@ func (f *fleet) stopBroker() error {
 	if f.broker == nil {
 		return nil
 	}
-	return f.broker.stop()
+	return f.broker.stop(grace)
 }
 
 // ready asks a worker's admin endpoint.

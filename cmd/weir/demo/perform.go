@@ -34,9 +34,9 @@ func (r *run) perform(hard, soft context.Context) (err error) {
 		brokers = []string{addr}
 	}
 	r.locate(brokers)
-	client, err := kafka.Dial(starting, kafka.Options{Brokers: brokers, ClientID: "weir-demo", Events: kafka.Events{
-		Retry: func(err error) { r.screen.log().Warn("trying again", "err", err) },
-	}})
+	client, err := kafka.Dial(starting, kafka.Options{
+		Brokers: brokers, ClientID: "weir-demo", Events: kafka.Events{Retry: feed.Retries(r.screen.log())},
+	})
 	if err != nil {
 		return err
 	}

@@ -70,21 +70,21 @@ func (p *process) signal(s os.Signal) error {
 	return nil
 }
 
-// stop asks the child to end, kills it after grace, and waits for its end.
-func (p *process) stop() error {
+// stop asks the child to end, kills it after patience, and waits for its end.
+func (p *process) stop(patience time.Duration) error {
 	if err := p.signal(syscall.SIGTERM); err != nil {
 		return err
 	}
 	select {
 	case <-p.done:
 		return nil
-	case <-time.After(grace):
+	case <-time.After(patience):
 	}
 	if err := p.signal(syscall.SIGKILL); err != nil {
 		return err
 	}
 	<-p.done
-	return fmt.Errorf("demo: %s did not end within %v of SIGTERM and was killed", p.name, grace)
+	return fmt.Errorf("demo: %s did not end within %v of SIGTERM and was killed", p.name, patience)
 }
 
 // death tells how an ended child ended, with its last words.
