@@ -32,15 +32,25 @@ func index(rec arrow.Record, name string) int {
 	return -1
 }
 
+// MissingColumnError tells of a column that a record lacks, and of the nearest one that it has.
+type MissingColumnError struct {
+	Column, Nearest string
+}
+
+// Error implements error.
+func (e *MissingColumnError) Error() string {
+	if e.Nearest != "" {
+		return fmt.Sprintf("schemas: no column %q: did you mean %q?", e.Column, e.Nearest)
+	}
+	return fmt.Sprintf("schemas: no column %q", e.Column)
+}
+
 func missing(rec arrow.Record, name string) error {
 	known := make([]string, rec.NumCols())
 	for i := range known {
 		known[i] = rec.ColumnName(i)
 	}
-	if near := Nearest(name, known); near != "" {
-		return fmt.Errorf("schemas: no column %q: did you mean %q?", name, near)
-	}
-	return fmt.Errorf("schemas: no column %q", name)
+	return &MissingColumnError{name, Nearest(name, known)}
 }
 
 func typeName(a any) string { return fmt.Sprintf("%T", a) }

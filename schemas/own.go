@@ -11,13 +11,11 @@ type ownColumns struct {
 // ownWidth is about the memory of a row's own columns.
 const ownWidth = 128
 
-func newOwnColumns() ownColumns {
-	of := func(k Kind) builder { return newBuilder(Type{Kind: k}) }
-	return ownColumns{
-		partition: of(Int32), offset: of(Int64), row: of(Int32), queryID: of(String), key: of(Binary),
-		stamp: of(Timestamp), deadline: of(Timestamp), eventTime: of(Timestamp),
-		status: of(Uint8), code: of(String), column: of(String), message: of(String), raw: of(Binary),
+func newOwnColumns() (o ownColumns) {
+	for i, b := range o.all() {
+		*b = newBuilder(Type{Kind: ownKinds[i]})
 	}
+	return o
 }
 
 func (o *ownColumns) all() [13]*builder {
@@ -28,12 +26,14 @@ func (o *ownColumns) all() [13]*builder {
 var ownNames = [13]string{Partition, Offset, Row, QueryID, Key, Stamp, Deadline, EventTime,
 	StatusColumn, ReasonCode, ReasonColumn, ReasonMessage, Raw}
 
+var ownKinds = [13]Kind{Int32, Int64, Int32, String, Binary, Timestamp, Timestamp, Timestamp,
+	Uint8, String, String, String, Binary}
+
 // ownFields are the fields of all.
 func ownFields() []arrow.Field {
-	o := newOwnColumns()
 	fields := make([]arrow.Field, len(ownNames))
-	for i, b := range o.all() {
-		fields[i] = arrow.Field{Name: ownNames[i], Type: b.typ.Arrow(), Nullable: true}
+	for i, name := range ownNames {
+		fields[i] = field(name, kindArrow[ownKinds[i]])
 	}
 	return fields
 }
