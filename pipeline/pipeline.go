@@ -81,3 +81,9 @@ func (NoRows) Has(int64, int32) bool { return false }
 type Outputs struct {
 	Predictions, Next, Dead, Decisions Sink
 }
+
+// A Reader is a stage that knows which of the user's columns it reads; nil is unknown. At a cut only the
+// columns that later stages read travel on, if all of them are Readers that know.
+type Reader interface {
+	Columns() []string
+}

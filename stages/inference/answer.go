@@ -98,7 +98,7 @@ func (p *Predict) columns(call *gpu.Call, outputs []*memory.Buffer, s scored) []
 		{Name: schemas.Ran(p.Name, schemas.RanBatch), Array: batch},
 	}
 	if p.scores >= 0 {
-		label := p.labels(s.best)
+		label := p.label(s.best)
 		scores := list(s.scores, arrow.PrimitiveTypes.Float32, s.classes, call.Rows)
 		columns = append(columns,
 			schemas.Named{Name: schemas.Label, Array: label},
@@ -114,9 +114,9 @@ func (p *Predict) columns(call *gpu.Call, outputs []*memory.Buffer, s scored) []
 	return columns
 }
 
-// labels names the best classes. A row without one gets null; it ends as failed.
-func (p *Predict) labels(best []int) arrow.Array {
-	if len(p.Labels) == 0 {
+// label names the best classes. A row without one gets null; it ends as failed.
+func (p *Predict) label(best []int) arrow.Array {
+	if len(p.labels) == 0 {
 		b := array.NewInt32Builder(schemas.Allocator)
 		defer b.Release()
 		for _, k := range best {
@@ -134,7 +134,7 @@ func (p *Predict) labels(best []int) arrow.Array {
 		if k < 0 {
 			b.AppendNull()
 		} else {
-			b.Append(p.Labels[k])
+			b.Append(p.labels[k])
 		}
 	}
 	return b.NewArray()

@@ -11,12 +11,13 @@ import (
 	"weir/schemas"
 )
 
-// Bind gives the stage its model and checks that the two fit as far as the model's signature tells. Types
-// and lengths of the columns are checked by the first batch, which may have zero rows. Bind is called once,
-// before Process. The error lists every misfit.
-func (p *Predict) Bind(m Model) error {
+// Bind gives the stage its model and the names of the classes in the order of the scores (none: the index is
+// the label), and checks that they fit as far as the model's signature tells. Types and lengths of the
+// columns are checked by the first batch, which may have zero rows. Bind is called once, before Process. The
+// error lists every misfit.
+func (p *Predict) Bind(m Model, labels []string) error {
 	sig := m.Signature()
-	p.model = m
+	p.model, p.labels = m, labels
 	err := errors.Join(p.bindInputs(sig), p.bindScores(sig), p.bindOutputs(sig))
 	if err != nil {
 		return fmt.Errorf("predict %s: %w", p.Name, err)
@@ -35,8 +36,11 @@ func (p *Predict) bindInputs(sig gpu.Signature) error {
 	p.ports = nil
 	for _, in := range sig.Inputs {
 		column, ok := p.Inputs[in.Name]
-		if !ok {
+		switch {
+		case len(p.Inputs) == 0:
 			column = in.Name
+		case !ok:
+			errs = append(errs, fmt.Errorf("the model's input %q is not listed; name a column for each input, or for none", in.Name))
 		}
 		p.ports = append(p.ports, port{in, column})
 	}
@@ -56,8 +60,8 @@ func (p *Predict) bindScores(sig gpu.Signature) error {
 	if out.Type != gpu.Float32 && out.Type != gpu.Float64 {
 		return fmt.Errorf("scores output %q holds %s; scores are float32 or float64", out.Name, out.Type)
 	}
-	if n := p.classes(); len(p.Labels) > 0 && len(p.Labels) != n {
-		return fmt.Errorf("%d labels for %d scores of output %q", len(p.Labels), n, out.Name)
+	if n := p.classes(); len(p.labels) > 0 && len(p.labels) != n {
+		return fmt.Errorf("%d labels for %d scores of output %q", len(p.labels), n, out.Name)
 	}
 	return nil
 }

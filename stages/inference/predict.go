@@ -3,6 +3,8 @@ package inference
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -24,17 +26,18 @@ type Model interface {
 // classifier, columns of their own for other outputs. It leaves the rows open.
 type Predict struct {
 	Name string
-	// Inputs names the column of each model input. An input that is missing here takes the column of its
-	// own name.
+	// ModelName is the model that Bind expects, for who loads it.
+	ModelName string
+	// Inputs names the column of each model input: of all of them, or of none, and then each takes the
+	// column of its own name.
 	Inputs map[string]string
 	// Scores says which output holds the classes' scores. The zero value: no classifier.
 	Scores Scores
-	// Labels names the classes in the order of the scores. Without labels the index is the label.
-	Labels []string
 	// Outputs names the model output of each column that it adds.
 	Outputs map[string]string
 
 	model  Model
+	labels []string    // of the classes, in the order of the scores; empty: the index is the label
 	ports  []port      // of the model's inputs
 	scores int         // index of the scores' output, -1: none
 	extra  []extraPort // of Outputs
@@ -93,6 +96,19 @@ func (p *Predict) call(in arrow.Record) (*gpu.Call, []*memory.Buffer, error) {
 		call.Out = append(call.Out, gpu.Tensor{Type: port.Type, Shape: port.Shape, Data: b.Bytes()})
 	}
 	return call, buffers, nil
+}
+
+// Columns implements pipeline.Reader. A spec that lists inputs lists them all, so that a process without the
+// model file knows them too.
+func (p *Predict) Columns() []string {
+	if p.model == nil {
+		return slices.Collect(maps.Values(p.Inputs))
+	}
+	var names []string
+	for _, port := range p.ports {
+		names = append(names, port.column)
+	}
+	return names
 }
 
 // deadlines are the hard ones in unix microseconds, nil where no row has one.

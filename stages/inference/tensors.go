@@ -7,6 +7,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"weir/gpu"
+	"weir/schemas"
 )
 
 var tensorTypes = map[arrow.Type]gpu.Type{
@@ -26,11 +27,11 @@ var arrowTypes = map[gpu.Type]arrow.DataType{
 // tensor is a view of a column as a model input: rows of numbers that Arrow holds side by side. The
 // batcher widens them to the model's type with the one copy that it makes anyway.
 func tensor(in arrow.Record, p port) (gpu.Tensor, error) {
-	indices := in.Schema().FieldIndices(p.column)
-	if len(indices) == 0 {
-		return gpu.Tensor{}, fmt.Errorf("input %s: there is no column %q", p.Name, p.column)
+	column, err := schemas.Column[arrow.Array](in, p.column)
+	if err != nil {
+		return gpu.Tensor{}, fmt.Errorf("input %s: %w", p.Name, err)
 	}
-	values, perRow := in.Column(indices[0]), 1
+	values, perRow := column, 1
 	first, rows := values.Data().Offset(), values.Len()
 	if list, ok := values.(*array.FixedSizeList); ok {
 		perRow = int(list.DataType().(*arrow.FixedSizeListType).Len())
@@ -41,12 +42,12 @@ func tensor(in arrow.Record, p port) (gpu.Tensor, error) {
 	typ, ok := tensorTypes[values.DataType().ID()]
 	if !ok || !gpu.Widens(typ, p.Type) {
 		return gpu.Tensor{}, fmt.Errorf("input %s takes %s, which column %q of %s does not widen to without loss; cast it first",
-			p.Name, p.Type, p.column, in.Column(indices[0]).DataType())
+			p.Name, p.Type, p.column, column.DataType())
 	}
 	if want := elements(p.Shape); perRow != want {
 		return gpu.Tensor{}, fmt.Errorf("input %s takes %d numbers a row (shape %v), column %q has %d", p.Name, want, p.Shape, p.column, perRow)
 	}
-	if err := noNulls(in.Column(indices[0]), p.column); err != nil {
+	if err := noNulls(column, p.column); err != nil {
 		return gpu.Tensor{}, err
 	}
 	size := typ.Size()
