@@ -96,9 +96,9 @@ type memory struct {
 }
 
 func (m *memory) Open(context.Context, Partition, Position) (Writer, error) { return m, nil }
-func (m *memory) Close() error                                               { return nil }
-func (m *memory) Has(offset int64, _ int32) bool                             { return m.done[offset] }
-func (m *memory) Done() RowSet                                               { return m }
+func (m *memory) Close() error                                              { return nil }
+func (m *memory) Has(offset int64, _ int32) bool                            { return m.done[offset] }
+func (m *memory) Done() RowSet                                              { return m }
 
 func (m *memory) Position() Position {
 	m.mu.Lock()

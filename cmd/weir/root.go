@@ -29,6 +29,7 @@ type streams struct {
 type app struct {
 	streams
 	log    *slog.Logger
+	broker string // the running command's --broker
 	level  slog.Level
 	format string
 }
@@ -74,7 +75,10 @@ another; a pipeline, described by one YAML file, answers in between.`,
 		SilenceErrors: true,
 		Args:          knownCommand,
 		RunE:          showHelp,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if f := cmd.Flags().Lookup("broker"); f != nil {
+				a.broker = f.Value.String()
+			}
 			return a.openLog()
 		},
 	}
@@ -84,7 +88,7 @@ another; a pipeline, described by one YAML file, answers in between.`,
 	root.PersistentFlags().Var(levelFlag{&a.level}, "log-level", "least level of log lines: debug, info, warn, error")
 	root.PersistentFlags().StringVar(&a.format, "log-format", "text", "format of log lines on standard error: text, json")
 	root.AddCommand(
-		demoCommand(a), askCommand(a), publishCommand(a), consumeCommand(a), feedbackCommand(a),
+		runCommand(a), runCommand(a), demoCommand(a), askCommand(a), publishCommand(a), consumeCommand(a), feedbackCommand(a),
 		topicsCommand(a), checkCommand(a), brokerCommand(a), versionCommand(a),
 	)
 	wrapArgs(root)
@@ -143,18 +147,18 @@ func (a *app) openLog() error {
 	return nil
 }
 
-// brokerFlag gives a command --broker. The list is read once the command runs.
-func brokerFlag(cmd *cobra.Command) (list *string) {
+// brokerFlag gives a command --broker.
+func (a *app) brokerFlag(cmd *cobra.Command) {
 	address := os.Getenv("WEIR_BROKER")
 	if address == "" {
 		address = "127.0.0.1:9092"
 	}
-	return cmd.Flags().String("broker", address, "brokers to begin with, HOST:PORT[,HOST:PORT]; also from WEIR_BROKER")
+	cmd.Flags().String("broker", address, "brokers to begin with, HOST:PORT[,HOST:PORT]; also from WEIR_BROKER")
 }
 
-// addresses are those of a list as --broker takes it.
-func addresses(list string) []string {
-	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+// brokers are the addresses that --broker lists.
+func (a *app) brokers() []string {
+	return strings.FieldsFunc(a.broker, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 // levelFlag is a slog.Level as a flag.

@@ -1,0 +1,294 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"weir/connectors/broker"
+	"weir/connectors/kafka"
+	"weir/gpu"
+	"weir/pipeline"
+	"weir/schemas"
+)
+
+// decisionLinger is how long decisions wait for others to share a record. They are off the latency path.
+const decisionLinger = 50 * time.Millisecond
+
+// batchShare of the objective is the most that one device batch may run, so that a row that just missed a
+// batch still has time for its own.
+const batchShare = 4
+
+type runOptions struct {
+	spec     string
+	embedded string
+	segments []string
+	admin    string
+}
+
+func runCommand(a *app) *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run SPEC",
+		Short: "Serve a pipeline: queries on a topic in, predictions on a topic out",
+		Long: `Serves the pipeline that a YAML file describes. Start as many as you like, here and on other hosts: they share the
+partitions as a consumer group. With --segments a process runs only some segments, and topics lie between.
+
+SIGTERM or Ctrl-C drains: it stops taking queries, finishes and commits what is in hand and leaves the group.
+/metrics, /healthz and /readyz are served on the --admin address.`,
+		Example: `  weir run fashion.yaml --broker kafka:9092
+  weir run fashion.yaml --embedded ./data               # with a broker of its own, no Kafka needed
+  weir run fashion.yaml --segments light                # on the edge
+  weir run fashion.yaml --segments heavy                # on a host with a device`,
+		Args: between(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.embedded != "" && cmd.Flags().Changed("broker") {
+				return usage("--broker and --embedded exclude each other")
+			}
+			o.spec = args[0]
+			if !cmd.Flags().Changed("admin") {
+				o.admin = freeAdmin(o.admin)
+			}
+			return a.run(cmd.Context(), o)
+		},
+	}
+	a.brokerFlag(cmd)
+	cmd.Flags().StringVar(&o.embedded, "embedded", "", "start an embedded broker with its data in this directory")
+	cmd.Flags().StringSliceVar(&o.segments, "segments", nil, "run only these segments; default: all")
+	cmd.Flags().StringVar(&o.admin, "admin", "127.0.0.1:9464", "address of /metrics, /healthz and /readyz; if the default is taken, any free port")
+	return cmd
+}
+
+// freeAdmin gives the default address, or any free port where another process has it already.
+func freeAdmin(addr string) string {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return "127.0.0.1:0"
+	}
+	_ = l.Close()
+	return addr
+}
+
+// run loads, checks and serves a pipeline until ctx ends.
+func (a *app) run(ctx context.Context, o runOptions) (err error) {
+	spec, err := pipeline.Load(o.spec, kinds()...)
+	if err != nil {
+		return err
+	}
+	units, err := spec.Plan(o.segments)
+	if err != nil {
+		return err
+	}
+	a.log.Info("pipeline", "spec", spec.File, "name", spec.Pipeline, "units", describe(units))
+	m := newMetrics()
+	adm, err := openAdmin(o.admin, m, waitFor(units)...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, adm.close()) }()
+	a.log.Info("admin", "addr", adm.addr())
+	segments, models, err := a.load(ctx, spec, units, m)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, models.Close()) }()
+	client, closeClient, err := a.connect(ctx, spec, o, units, m)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeClient()) }()
+	return a.serve(ctx, spec, units, segments, client, m, adm)
+}
+
+func waitFor(units []pipeline.Unit) []string {
+	var names []string
+	for _, u := range units {
+		names = append(names, "segment "+u.Name)
+	}
+	return names
+}
+
+// load loads the models that the units need and checks that every stage fits the rows that it will see.
+func (a *app) load(ctx context.Context, spec *pipeline.Spec, units []pipeline.Unit, m *metrics) ([]*pipeline.Segment, *gpu.Models, error) {
+	var stages []pipeline.NamedStage
+	for _, u := range units {
+		stages = append(stages, stagesOf(u.Segments)...)
+	}
+	ev := m.device()
+	ev.Loaded = func(model, version string, took time.Duration) {
+		a.log.Info("model loaded", "model", model, "version", version, "took", took.Round(time.Millisecond))
+	}
+	models, err := loadModels(ctx, spec, stages, gpu.Options{MaxRun: spec.Objective / batchShare}, ev)
+	if err != nil {
+		return nil, nil, err
+	}
+	var segments []*pipeline.Segment
+	for _, u := range units {
+		failed := newLimiter(a.log, time.Second)
+		segments = append(segments, newSegment(spec, u, m.segment(u.Name, func(stage string, err error) {
+			failed.warn("a stage failed", "segment", u.Name, "stage", stage, "error", err)
+		})))
+	}
+	if err := checkSegments(ctx, spec, segments, units[0].First && len(stages) == len(stagesOf(spec.Segments))); err != nil {
+		return nil, nil, errors.Join(err, models.Close())
+	}
+	return segments, models, nil
+}
+
+// connect reaches the cluster, or starts an embedded broker, and checks that the topics are there.
+func (a *app) connect(ctx context.Context, spec *pipeline.Spec, o runOptions, units []pipeline.Unit, m *metrics) (*kafka.Client, func() error, error) {
+	brokers := a.brokers()
+	var embedded *broker.Broker
+	if o.embedded != "" {
+		b, err := broker.Open(broker.Options{Dir: o.embedded})
+		if err != nil {
+			return nil, nil, err
+		}
+		a.log.Info("embedded broker", "addr", b.Addr(), "data", o.embedded)
+		embedded, brokers = b, []string{b.Addr()}
+	}
+	closeAll := func(c *kafka.Client) (err error) {
+		if c != nil {
+			err = c.Close()
+		}
+		if embedded != nil {
+			err = errors.Join(err, embedded.Close())
+		}
+		return err
+	}
+	ev := m.broker()
+	retries := newLimiter(a.log, time.Second)
+	count := ev.Retry
+	ev.Retry = func(err error) {
+		count(err)
+		retries.warn("the broker is tried again", "error", err)
+	}
+	client, err := kafka.Dial(ctx, kafka.Options{Brokers: brokers, ClientID: "weir-" + spec.Pipeline, Events: ev})
+	if err != nil {
+		return nil, nil, errors.Join(err, closeAll(nil))
+	}
+	if embedded != nil {
+		_, err = client.CreateTopics(ctx, topicsOf(spec))
+	} else {
+		err = checkTopics(ctx, client, spec, units)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, closeAll(client))
+	}
+	return client, func() error { return closeAll(client) }, nil
+}
+
+// checkTopics fails with a remedy if a topic that the units use does not exist.
+func checkTopics(ctx context.Context, client *kafka.Client, spec *pipeline.Spec, units []pipeline.Unit) error {
+	topics := []string{spec.Topics.Predictions, spec.Topics.Decisions, spec.Topics.Dead}
+	for _, u := range units {
+		topics = append(topics, u.In)
+		if u.Next != "" {
+			topics = append(topics, u.Next)
+		}
+	}
+	for _, t := range topics {
+		var unknown *kafka.UnknownTopicError
+		_, err := client.Partitions(ctx, t)
+		if errors.As(err, &unknown) {
+			return fmt.Errorf("topic %s does not exist; create the pipeline's topics with `weir topics create %s --broker …`", t, spec.File)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serve runs every unit until ctx ends or one of them fails.
+func (a *app) serve(ctx context.Context, spec *pipeline.Spec, units []pipeline.Unit, segments []*pipeline.Segment, client *kafka.Client, m *metrics, adm *admin) error {
+	stop := context.AfterFunc(ctx, func() {
+		adm.drain()
+		a.log.Info("draining")
+	})
+	defer stop()
+	g, ctx := errgroup.WithContext(ctx)
+	for i, u := range units {
+		segments[i].Outputs = outputs(spec, u, client, m.broker())
+		source := &kafka.Source{Client: client, Topic: u.In, Group: u.Group, NewDecoder: decoder(spec, u, m), Events: a.sourceEvents(u, m, adm)}
+		g.Go(func() error {
+			if err := source.Run(ctx, segments[i].Open); err != nil {
+				return fmt.Errorf("segment %s: %w", u.Name, err)
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	a.log.Info("stopped")
+	return err
+}
+
+// sourceEvents are the metrics', and tell the log and /readyz of the partitions that a unit owns.
+func (a *app) sourceEvents(u pipeline.Unit, m *metrics, adm *admin) kafka.Events {
+	ev := m.broker()
+	counted := ev
+	ev.Rebalanced = func(generation int32, partitions []int32) {
+		counted.Rebalanced(generation, partitions)
+		a.log.Info("partitions assigned", "segment", u.Name, "topic", u.In, "generation", generation, "partitions", fmt.Sprint(partitions))
+		if adm.ready("segment " + u.Name) {
+			a.log.Info("ready")
+		}
+	}
+	ev.Reopened = func(topic string, partition int32, err error) {
+		counted.Reopened(topic, partition, err)
+		a.log.Warn("a partition starts again at its committed offset", "topic", topic, "partition", partition, "error", err)
+	}
+	ev.OutOfRange = func(topic string, partition int32, asked, from int64) {
+		counted.OutOfRange(topic, partition, asked, from)
+		a.log.Error("queries were deleted before they were read; retention is too short or the pipeline was away too long",
+			"topic", topic, "partition", partition, "asked", asked, "from", from)
+	}
+	return ev
+}
+
+// decoder makes the decoders of a unit's input: queries as users write them, or another segment's rows.
+func decoder(spec *pipeline.Spec, u pipeline.Unit, m *metrics) func(int32) schemas.Decoder {
+	if u.First {
+		return func(int32) schemas.Decoder { return m.counted(schemas.NewQueries(queryOptions(spec))) }
+	}
+	return func(int32) schemas.Decoder { return schemas.NewRows(schemas.RowsOptions{Topic: u.In}) }
+}
+
+// outputs are the topics that a unit writes to. Partition p of the queries stays partition p everywhere.
+func outputs(spec *pipeline.Spec, u pipeline.Unit, client *kafka.Client, ev kafka.Events) pipeline.Outputs {
+	own := func(input int32) int32 { return input / int32(u.Spread) }
+	sink := func(topic string, e schemas.Encoder, linger time.Duration) pipeline.Sink {
+		return &kafka.Sink{Client: client, Topic: topic, Encode: e, Partition: own, Linger: linger, Events: ev}
+	}
+	queries := spec.Topics.Queries
+	out := pipeline.Outputs{
+		Predictions: sink(spec.Topics.Predictions, schemas.NewPredictions(schemas.PredictionOptions{
+			Topic: queries, Columns: spec.Columns, Headers: spec.Headers, Arrow: spec.Format == pipeline.Arrow,
+		}), 0),
+		Dead:      sink(spec.Topics.Dead, schemas.NewDead(queries), 0),
+		Decisions: sink(spec.Topics.Decisions, schemas.NewDecisions(schemas.DecisionOptions{Topic: queries, Schema: spec.Schema}), decisionLinger),
+	}
+	if u.Next != "" {
+		out.Next = sink(u.Next, schemas.NewNext(), 0)
+	}
+	return out
+}
+
+// describe lists the units of a process for a log line.
+func describe(units []pipeline.Unit) string {
+	var parts []string
+	for _, u := range units {
+		to := u.Next
+		if to == "" {
+			to = "the end"
+		}
+		parts = append(parts, fmt.Sprintf("%s: %s to %s", u.Name, u.In, to))
+	}
+	return strings.Join(parts, "; ")
+}
