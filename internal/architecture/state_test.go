@@ -19,6 +19,7 @@ var allowed = map[string]string{
 var pure = []string{
 	"errors.New", "fmt.Errorf", "fmt.Sprintf", "regexp.MustCompile", "strings.NewReplacer", "hash/crc32.MakeTable", "math.*", "time.Duration",
 	"github.com/apache/arrow/go/v17/arrow.*", "github.com/charmbracelet/lipgloss.*",
+	"github.com/prometheus/client_golang/prometheus.ExponentialBuckets", "github.com/prometheus/client_golang/prometheus.LinearBuckets",
 }
 
 // State at package level is read-only: a table, an error, a compiled expression.
@@ -45,6 +46,8 @@ var state = rule{
 			var _ I = (*T)(nil)
 			var run = func() {}
 			var zeros [8]byte
+			var kind = arrow.StructOf(field("a"))
+			func field(name string) arrow.Field { return arrow.Field{Name: name} }
 			var squares = func() (t [4]int) { for i := range t { t[i] = i * i }; return t }()
 			//go:embed page.html
 			var page string
@@ -62,15 +65,18 @@ var state = rule{
 			var table = map[string]int{"a": 1}
 			var once = sync.Once{}
 			var made = func() map[int]int { return nil }()
+			var thing, loop = newThing(), again()
+			func newThing() *T { return &T{} }
+			func again() int { return again() }
 			var size, rate = 1, 2
 			func f() { table["b"] = 2; size++; schemas.Allocator = nil }`,
 		"a/b.go": `package a
 			func g() { p := &rate; _ = p }`,
 	},
 	finds: []string{
-		"a/a.go:3: count", "a/a.go:4: lock", "a/a.go:5: cache", "a/a.go:6: shared", "a/a.go:8: once", "a/a.go:9: made",
-		"a/a.go:11: table is written", "a/a.go:11: size is written", "a/b.go:2: the address of rate is taken",
-		"a/a.go:11: schemas.Allocator is written from another package",
+		"a/a.go:3: count", "a/a.go:4: lock", "a/a.go:5: cache", "a/a.go:6: shared", "a/a.go:8: once", "a/a.go:9: made", "a/a.go:10: thing", "a/a.go:10: loop",
+		"a/a.go:14: table is written", "a/a.go:14: size is written", "a/b.go:2: the address of rate is taken",
+		"a/a.go:14: schemas.Allocator is written from another package",
 	},
 }
 
@@ -80,13 +86,14 @@ func packageState(files []*source) (found []finding) {
 		if s.test {
 			continue
 		}
+		v := values{s, helpers(files)}
 		for _, d := range s.syntax.Decls {
 			gen, ok := d.(*ast.GenDecl)
 			if !ok || gen.Tok != token.VAR {
 				continue
 			}
 			for _, spec := range gen.Specs {
-				found = append(found, variables(s, gen, spec.(*ast.ValueSpec), names)...)
+				found = append(found, v.variables(gen, spec.(*ast.ValueSpec), names)...)
 			}
 		}
 	}
@@ -96,8 +103,31 @@ func packageState(files []*source) (found []finding) {
 	return found
 }
 
+// values judges the expressions of a file.
+type values struct {
+	source  *source
+	helpers map[string]ast.Expr // what the package's functions of one line return
+}
+
+func helpers(files []*source) map[string]ast.Expr {
+	all := map[string]ast.Expr{}
+	for _, s := range files {
+		for _, d := range s.syntax.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Recv != nil || f.Body == nil || len(f.Body.List) != 1 {
+				continue
+			}
+			if ret, ok := f.Body.List[0].(*ast.ReturnStmt); ok && len(ret.Results) == 1 {
+				all[f.Name.Name] = ret.Results[0]
+			}
+		}
+	}
+	return all
+}
+
 // variables checks one declaration and adds to names what its checked variables are called.
-func variables(s *source, gen *ast.GenDecl, spec *ast.ValueSpec, names map[string]bool) (found []finding) {
+func (v values) variables(gen *ast.GenDecl, spec *ast.ValueSpec, names map[string]bool) (found []finding) {
+	s := v.source
 	for i, id := range spec.Names {
 		if _, ok := allowed[s.syntax.Name.Name+"."+id.Name]; ok || id.Name == "_" {
 			continue
@@ -108,7 +138,7 @@ func variables(s *source, gen *ast.GenDecl, spec *ast.ValueSpec, names map[strin
 		case len(spec.Values) == 0 && isArray(spec.Type): // zeros
 		case len(spec.Values) == 0:
 			found = append(found, s.at(id.Pos(), "%s has no value yet, so something changes it: state belongs in a value that is passed on", id.Name))
-		case !fixed(s, spec.Values[min(i, len(spec.Values)-1)]):
+		case !v.fixed(spec.Values[min(i, len(spec.Values)-1)]):
 			found = append(found, s.at(id.Pos(), "%s may change: state belongs in a value that is passed on", id.Name))
 		}
 	}
@@ -125,31 +155,31 @@ func embedded(doc *ast.CommentGroup) bool {
 }
 
 // fixed says that an initial value is one that nobody changes unless writes sees it.
-func fixed(s *source, e ast.Expr) bool {
+func (v values) fixed(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.BasicLit, *ast.Ident, *ast.SelectorExpr, *ast.FuncLit:
 		return true
 	case *ast.ParenExpr:
-		return fixed(s, e.X)
+		return v.fixed(e.X)
 	case *ast.BinaryExpr:
-		return fixed(s, e.X) && fixed(s, e.Y)
+		return v.fixed(e.X) && v.fixed(e.Y)
 	case *ast.KeyValueExpr:
-		return fixed(s, e.Value)
+		return v.fixed(e.Value)
 	case *ast.CompositeLit:
-		if pkg := qualifier(s, e.Type); strings.HasPrefix(pkg, "sync") {
+		if pkg := qualifier(v.source, e.Type); strings.HasPrefix(pkg, "sync") {
 			return false
 		}
-		return !slices.ContainsFunc(e.Elts, func(x ast.Expr) bool { return !fixed(s, x) })
+		return !slices.ContainsFunc(e.Elts, func(x ast.Expr) bool { return !v.fixed(x) })
 	case *ast.UnaryExpr: // a pointer is fixed where its type is: Arrow's types have no setters
-		return e.Op != token.AND || strings.HasPrefix(qualifier(s, e.X), "github.com/apache/arrow/") && fixed(s, e.X)
+		return e.Op != token.AND || strings.HasPrefix(qualifier(v.source, e.X), "github.com/apache/arrow/") && v.fixed(e.X)
 	case *ast.CallExpr:
-		return pureCall(s, e)
+		return v.pureCall(e)
 	}
 	return false
 }
 
-func pureCall(s *source, call *ast.CallExpr) bool {
-	if slices.ContainsFunc(call.Args, func(x ast.Expr) bool { return !fixed(s, x) }) {
+func (v values) pureCall(call *ast.CallExpr) bool {
+	if slices.ContainsFunc(call.Args, func(x ast.Expr) bool { return !v.fixed(x) }) {
 		return false
 	}
 	switch f := call.Fun.(type) {
@@ -158,12 +188,18 @@ func pureCall(s *source, call *ast.CallExpr) bool {
 	case *ast.FuncLit: // a table that is worked out; an array is a value, so that nothing else holds it
 		return len(f.Type.Results.List) == 1 && isArray(f.Type.Results.List[0].Type)
 	case *ast.Ident:
+		if body, ok := v.helpers[f.Name]; ok {
+			// The helper may stand in another file, whose imports have the same names here; it must not call itself.
+			rest := maps.Clone(v.helpers)
+			delete(rest, f.Name)
+			return values{v.source, rest}.fixed(body)
+		}
 		return f.Name == "len" || f.Name == "string"
 	case *ast.SelectorExpr:
 		if inner, ok := f.X.(*ast.CallExpr); ok { // a chain: style.Bold(true).Width(3)
-			return pureCall(s, inner)
+			return v.pureCall(inner)
 		}
-		pkg := qualifier(s, f)
+		pkg := qualifier(v.source, f)
 		return slices.Contains(pure, pkg+"."+f.Sel.Name) || slices.Contains(pure, pkg+".*")
 	}
 	return false
