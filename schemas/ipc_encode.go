@@ -73,9 +73,9 @@ func arrayBytes(a arrow.Array) int {
 	size := 2 * alignment
 	switch a := a.(type) {
 	case *array.String:
-		return size + 4*n + a.ValueOffset(n) - a.ValueOffset(0)
+		return size + 4*n + len(a.ValueBytes())
 	case *array.Binary:
-		return size + 4*n + int(a.ValueOffset64(n)-a.ValueOffset64(0))
+		return size + 4*n + len(a.ValueBytes())
 	case *array.FixedSizeList:
 		return size + perValue(a.ListValues())*n*int(a.DataType().(*arrow.FixedSizeListType).Len())
 	case *array.List:

@@ -194,6 +194,9 @@ func numberCopier(a arrow.Array, t Type) func(b *builder, row int, v *verdict) {
 // valueBytes are the values of a plain array from its first row on.
 func valueBytes(a arrow.Array) []byte {
 	data := a.Data()
+	if data.Len() == 0 {
+		return nil
+	}
 	width := data.DataType().(arrow.FixedWidthDataType).BitWidth() / 8
 	return data.Buffers()[1].Bytes()[data.Offset()*width:]
 }

@@ -75,8 +75,11 @@ func zeros(dt arrow.DataType, n int) arrow.Array {
 	return Nulls(dt, n)
 }
 
-// takeArray copies rows of a. A row of -1 is null.
+// takeArray copies rows of a.
 func takeArray(a arrow.Array, rows []int) arrow.Array {
+	if len(rows) == 0 {
+		return Nulls(a.DataType(), 0) // an empty array may lack its buffers
+	}
 	data := a.Data()
 	switch t := a.DataType().(type) {
 	case *arrow.NullType:
