@@ -213,7 +213,7 @@ func (d *delivery) report(rows arrow.Record) {
 	for i := range int(rows.NumRows()) {
 		code := ""
 		if reason != nil && reason.IsValid(i) {
-			code = reason.Value(i)
+			code = strings.Clone(reason.Value(i)) // a metric may keep it, Arrow's memory is used again
 		}
 		d.segment.Events.ended(d.segment.Name, schemas.Status(status.Value(i)), code,
 			time.Duration(total.Value(i))*time.Microsecond, late.Value(i))

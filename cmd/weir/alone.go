@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -97,7 +98,7 @@ func answer(ctx context.Context, stages []pipeline.NamedStage, rows arrow.Record
 		switch c := column.(type) {
 		case *array.String:
 			if c.IsValid(i) {
-				labels[i] = c.Value(i)
+				labels[i] = strings.Clone(c.Value(i)) // Arrow's memory is used again
 			}
 		case *array.Int32:
 			if c.IsValid(i) {
