@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,38 +193,158 @@ func TestBackPressure(t *testing.T) {
 
 // When its context ends, a call leaves the queue at once, but waits for the run that uses its buffers.
 func TestContextEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name                string
+		ahead, rows         int // rows of a call before it, and of its own
+		timeout, want       time.Duration
+		unfinished, batches int
+		err                 error
+	}{
+		{"leading a run", 0, 9, 2 * ms, 10 * ms, 5, 1, context.DeadlineExceeded},
+		{"queued", 1, 3, 5 * ms, 5 * ms, 3, 1, context.DeadlineExceeded},
+		{"partly in a run", 1, 6, 15 * ms, 20 * ms, 2, 2, context.DeadlineExceeded},
+		{"wholly in a run", 1, 4, 15 * ms, 20 * ms, 0, 2, nil},
+		{"ended before", 0, 1, 0, 0, 1, 0, context.DeadlineExceeded},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newReference()
+				r.takes = fixed(10 * ms)
+				m := newModel(r, gpu.Options{MaxRows: 4}, gpu.Events{})
+				var wg sync.WaitGroup
+				defer closeModel(t, m)
+				wg.Go(func() { predict(t, m, newCall(0, tt.ahead, gpu.Float32)) })
+				synctest.Wait()
+				ctx, cancel := context.WithTimeout(t.Context(), tt.timeout)
+				defer cancel()
+				start, c := time.Now(), newCall(1, tt.rows, gpu.Float32)
+				if err := m.Predict(ctx, c); !errors.Is(err, tt.err) || time.Since(start) != tt.want {
+					t.Errorf("got %v after %v, want %v after %v", err, time.Since(start), tt.err, tt.want)
+				}
+				wg.Wait()
+				unfinished := 0
+				for _, r := range c.Results {
+					if r.Outcome == gpu.Unfinished {
+						unfinished++
+					}
+				}
+				if unfinished != tt.unfinished || len(r.batches) != tt.batches {
+					t.Errorf("got %d rows unfinished and runs of %v rows, want %d and %d", unfinished, r.batches, tt.unfinished, tt.batches)
+				}
+				predict(t, m, c) // the rest was not hurt, and a Call may be used again
+				checkOK(t, c)
+			})
+		})
+	}
+}
+
+// A call that was used before tells nothing of that time when its context ends.
+func TestResultsAreCleared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReference()
 		r.takes = fixed(10 * ms)
-		m := newModel(r, gpu.Options{MaxRows: 4}, gpu.Events{})
+		m := newModel(r, gpu.Options{}, gpu.Events{})
 		defer closeModel(t, m)
-		start := time.Now()
+		c := newCall(0, 1, gpu.Float32)
+		predict(t, m, c)
 		var wg sync.WaitGroup
-		try := func(rows int, timeout, want time.Duration) {
+		wg.Go(func() { predict(t, m, newCall(1, 1, gpu.Float32)) })
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), ms)
+		defer cancel()
+		if err := m.Predict(ctx, c); err == nil || c.Results[0].Outcome != gpu.Unfinished {
+			t.Errorf("got %v and %+v, want an unfinished row", err, c.Results[0])
+		}
+		wg.Wait()
+	})
+}
+
+// Queue tells the rows that wait, as batches take them, as calls come and as they leave.
+func TestQueueEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReference()
+		r.takes = fixed(10 * ms)
+		var got []int
+		m := newModel(r, gpu.Options{MaxRows: 4, QueueRows: 8}, gpu.Events{Queue: func(_ string, rows int) {
+			if len(got) == 0 || got[len(got)-1] != rows {
+				got = append(got, rows)
+			}
+		}})
+		defer closeModel(t, m)
+		var wg sync.WaitGroup
+		for _, rows := range []int{10, 2, 5} { // 6 + 2 queued; the last call waits outside
 			wg.Go(func() {
-				ctx, cancel := context.WithTimeout(t.Context(), timeout)
+				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				err := m.Predict(ctx, newCall(0, rows, gpu.Float32))
-				if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != want {
-					t.Errorf("%d rows: got %v after %v, want %v after %v", rows, err, time.Since(start), context.DeadlineExceeded, want)
+				if rows == 2 {
+					ctx, cancel = context.WithTimeout(ctx, 5*ms)
+					defer cancel()
+				}
+				if err := m.Predict(ctx, newCall(0, rows, gpu.Float32)); (err != nil) != (rows == 2) {
+					t.Errorf("%d rows: %v", rows, err)
 				}
 			})
 			synctest.Wait()
 		}
-		try(9, 2*ms, 10*ms) // leads the first run
-		try(3, 5*ms, 5*ms)  // queued
-		c := newCall(50, 6, gpu.Float32)
-		predict(t, m, c)
 		wg.Wait()
-		checkOK(t, c)
-		if want := []int{4, 4, 2}; !slices.Equal(r.batches, want) {
+		if want := []int{10, 6, 8, 6, 7, 3, 0}; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		if want := []int{4, 4, 4, 3}; !slices.Equal(r.batches, want) {
 			t.Errorf("batches: got %v, want %v", r.batches, want)
 		}
+	})
+}
+
+// When a call leaves the queue, one that waits outside takes its place at once.
+func TestRoomIsUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReference()
+		r.takes = fixed(10 * ms)
+		var queued atomic.Int64
+		m := newModel(r, gpu.Options{QueueRows: 5}, gpu.Events{Queue: func(_ string, rows int) { queued.Store(int64(rows)) }})
+		defer closeModel(t, m)
+		var wg sync.WaitGroup
+		wg.Go(func() { predict(t, m, newCall(0, 1, gpu.Float32)) })
+		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := m.Predict(ctx, newCall(0, 1, gpu.Float32)); !errors.Is(err, context.Canceled) {
-			t.Errorf("an ended context: got %v, want %v", err, context.Canceled)
+		wg.Go(func() {
+			if err := m.Predict(ctx, newCall(1, 3, gpu.Float32)); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want %v", err, context.Canceled)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() { predict(t, m, newCall(4, 4, gpu.Float32)) })
+		synctest.Wait()
+		if got := queued.Load(); got != 3 {
+			t.Errorf("before: got %d rows queued, want 3", got)
 		}
+		cancel()
+		synctest.Wait()
+		if got := queued.Load(); got != 4 {
+			t.Errorf("after: got %d rows queued, want 4", got)
+		}
+		wg.Wait()
+	})
+}
+
+// Close waits for a run that a caller leads.
+func TestCloseWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReference()
+		r.takes = fixed(10 * ms)
+		m := newModel(r, gpu.Options{}, gpu.Events{})
+		c := newCall(0, 1, gpu.Float32)
+		var wg sync.WaitGroup
+		wg.Go(func() { predict(t, m, c) })
+		synctest.Wait()
+		start := time.Now()
+		closeModel(t, m)
+		if took := time.Since(start); took != 10*ms {
+			t.Errorf("closed after %v, want 10ms", took)
+		}
+		wg.Wait()
+		checkOK(t, c)
 	})
 }
 

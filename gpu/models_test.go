@@ -166,6 +166,34 @@ func TestWarmUp(t *testing.T) {
 	})
 }
 
+// Every instance is warmed up, and an instance that cannot run is found then.
+func TestWarmUpOfInstances(t *testing.T) {
+	for _, fails := range []int{0, 1} {
+		var opened []*reference
+		drivers := gpu.Drivers{"ref": func(context.Context, string, gpu.OpenOptions) (gpu.Runtime, error) {
+			r := newReference()
+			r.fails = fails * len(opened) // the second one, if any
+			opened = append(opened, r)
+			return r, nil
+		}}
+		specs := []gpu.Spec{{Name: "twins", Runtime: "ref", Path: tiny(t), Instances: 2}}
+		models, err := gpu.Load(t.Context(), specs, drivers, gpu.Options{}, gpu.Events{})
+		if (err != nil) != (fails > 0) {
+			t.Fatalf("%d fail: got %v", fails, err)
+		}
+		if err == nil {
+			if err := models.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		for i, r := range opened {
+			if !r.closed || len(r.batches) == 0 && fails == 0 {
+				t.Errorf("%d fail, instance %d: closed %v, runs of %v rows", fails, i, r.closed, r.batches)
+			}
+		}
+	}
+}
+
 func TestOptionsValidate(t *testing.T) {
 	if err := (gpu.Options{}).Validate(); err != nil {
 		t.Errorf("the zero value: %v", err)

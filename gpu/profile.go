@@ -29,7 +29,7 @@ func runTime(profile []Point, rows int) time.Duration {
 	i = min(i, len(profile)-1)
 	a, b := profile[i-1], profile[i]
 	slope := float64(b.Run-a.Run) / float64(b.Rows-a.Rows)
-	return a.Run + time.Duration(max(slope, 0)*float64(rows-a.Rows))
+	return a.Run + time.Duration(slope*float64(rows-a.Rows))
 }
 
 // rowsWithin is the largest batch, of at most limit rows and at least one, that runs within bound.
