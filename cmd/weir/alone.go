@@ -36,7 +36,9 @@ func alone(ctx context.Context, specFile string, queries [][]byte, progress func
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, models.Close()) }()
-	decoder := schemas.NewQueries(queryOptions(spec))
+	options := queryOptions(spec)
+	options.Deadline = 0 // nobody waits here
+	decoder := schemas.NewQueries(options)
 	for start := 0; start < len(queries); start += aloneRows {
 		end := min(start+aloneRows, len(queries))
 		for i, q := range queries[start:end] {
@@ -78,33 +80,66 @@ func lastModelOnly(stages []pipeline.NamedStage) ([]pipeline.NamedStage, error) 
 	return kept, nil
 }
 
-// answer runs rows through stages and gives their labels. It consumes rows.
+// answer runs rows through stages and gives their labels, "" for a rejected query, which no stage sees. It
+// consumes rows.
 func answer(ctx context.Context, stages []pipeline.NamedStage, rows arrow.Record) ([]string, error) {
+	labels := make([]string, rows.NumRows())
+	open, err := openRows(rows)
+	if err == nil {
+		rows = replace(rows, schemas.Take(rows, open))
+	}
 	defer func() { rows.Release() }()
+	if err != nil {
+		return nil, err
+	}
 	for _, st := range stages {
 		out, err := st.Stage.Process(ctx, rows)
 		if err != nil {
 			return nil, fmt.Errorf("%s: stage %s: %w", st.Pos, st.Name, err)
 		}
-		rows.Release()
-		rows = out
+		rows = replace(rows, out)
 	}
-	labels := make([]string, rows.NumRows())
 	column, err := schemas.Column[arrow.Array](rows, schemas.Label)
 	if err != nil {
 		return nil, err
 	}
-	for i := range labels {
-		switch c := column.(type) {
-		case *array.String:
-			if c.IsValid(i) {
-				labels[i] = strings.Clone(c.Value(i)) // Arrow's memory is used again
-			}
-		case *array.Int32:
-			if c.IsValid(i) {
-				labels[i] = strconv.Itoa(int(c.Value(i)))
-			}
-		}
+	for i, row := range open {
+		labels[row] = labelText(column, i)
 	}
 	return labels, nil
+}
+
+// replace releases one batch and gives the other.
+func replace(old, with arrow.Record) arrow.Record {
+	old.Release()
+	return with
+}
+
+func openRows(rec arrow.Record) ([]int, error) {
+	status, err := schemas.Column[*array.Uint8](rec, schemas.StatusColumn)
+	if err != nil {
+		return nil, err
+	}
+	var open []int
+	for row := range status.Len() {
+		if schemas.Status(status.Value(row)) == schemas.Open {
+			open = append(open, row)
+		}
+	}
+	return open, nil
+}
+
+// labelText is a label as people write it: its name, or its index where the labels have no names.
+func labelText(column arrow.Array, row int) string {
+	switch c := column.(type) {
+	case *array.String:
+		if c.IsValid(row) {
+			return strings.Clone(c.Value(row)) // Arrow's memory is used again
+		}
+	case *array.Int32:
+		if c.IsValid(row) {
+			return strconv.Itoa(int(c.Value(row)))
+		}
+	}
+	return ""
 }

@@ -21,10 +21,7 @@ import (
 )
 
 func askCommand(a *app) *cobra.Command {
-	var (
-		timeout time.Duration
-		brokers *string
-	)
+	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "ask SPEC QUERY|@FILE|-",
 		Short: "Publish one query, wait for its answer, print it",
@@ -47,7 +44,7 @@ query_id gets a random one. A worker must be running somewhere (weir run SPEC).`
 			if err != nil {
 				return usage("the query is %w", err)
 			}
-			return a.withClient(cmd.Context(), *brokers, func(client *kafka.Client) error {
+			return a.withClient(cmd.Context(), func(client *kafka.Client) error {
 				answer, err := ask(cmd.Context(), client, spec, q, timeout)
 				if err == nil {
 					_, err = fmt.Fprintf(a.out, "%s\n", answer)
@@ -57,7 +54,7 @@ query_id gets a random one. A worker must be running somewhere (weir run SPEC).`
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait for the answer")
-	brokers = brokerFlag(cmd)
+	a.brokerFlag(cmd)
 	return cmd
 }
 

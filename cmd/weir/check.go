@@ -32,13 +32,13 @@ how its segments run. It opens no model and needs no broker.`,
 			if err != nil {
 				return err
 			}
-			return describe(a.out, spec)
+			return describeSpec(a.out, spec)
 		},
 	}
 }
 
-// describe prints a spec as a table of what matters.
-func describe(out io.Writer, s *pipeline.Spec) error {
+// describeSpec prints a spec as a table of what matters.
+func describeSpec(out io.Writer, s *pipeline.Spec) error {
 	units, err := s.Plan(nil)
 	if err != nil {
 		return err

@@ -148,7 +148,16 @@ func TestParseFrom(t *testing.T) {
 
 func TestBrokerFromEnvironment(t *testing.T) {
 	flag := func() string {
-		return fmt.Sprint(addresses(*brokerFlag(&cobra.Command{})))
+		a := &app{}
+		root := newRoot(a)
+		ask, _, err := root.Find([]string{"ask"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := root.PersistentPreRunE(ask, nil); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(a.brokers())
 	}
 	t.Setenv("WEIR_BROKER", "")
 	if got, want := flag(), "[127.0.0.1:9092]"; got != want {

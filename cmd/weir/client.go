@@ -8,10 +8,10 @@ import (
 	"weir/connectors/kafka"
 )
 
-// withClient gives use a connection to a cluster for as long as it runs.
-func (a *app) withClient(ctx context.Context, brokers string, use func(*kafka.Client) error) error {
+// withClient gives use a connection to the cluster of --broker for as long as it runs.
+func (a *app) withClient(ctx context.Context, use func(*kafka.Client) error) error {
 	client, err := kafka.Dial(ctx, kafka.Options{
-		Brokers: addresses(brokers),
+		Brokers: a.brokers(),
 		Events:  kafka.Events{Retry: feed.Retries(a.log)},
 	})
 	if err != nil {

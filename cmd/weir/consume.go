@@ -26,7 +26,6 @@ func consumeCommand(a *app) *cobra.Command {
 		count    int
 		untilEnd bool
 		asJSON   bool
-		brokers  *string
 	)
 	cmd := &cobra.Command{
 		Use:   "consume TOPIC",
@@ -48,7 +47,7 @@ time ago such as -1h or -90s.`,
 			if count < 0 {
 				return usage("-n %d: want a number above 0", count)
 			}
-			return a.withClient(cmd.Context(), *brokers, func(client *kafka.Client) error {
+			return a.withClient(cmd.Context(), func(client *kafka.Client) error {
 				return consume(cmd.Context(), client, args[0], start, untilEnd, count, newPrinter(a.out, asJSON))
 			})
 		},
@@ -57,7 +56,7 @@ time ago such as -1h or -90s.`,
 	cmd.Flags().IntVarP(&count, "count", "n", 0, "end after this many lines; 0: without end")
 	cmd.Flags().BoolVar(&untilEnd, "until-end", false, "end at what is the topic's end now")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line: partition, offset, time, key, value")
-	brokers = brokerFlag(cmd)
+	a.brokerFlag(cmd)
 	return cmd
 }
 

@@ -15,10 +15,7 @@ import (
 
 func demoCommand(a *app) *cobra.Command {
 	o := demo.Options{Alone: alone}
-	var (
-		asJSON  bool
-		brokers string
-	)
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run a pipeline with traffic and show what its users see",
@@ -40,7 +37,7 @@ compare with. The default is sample.ndjson.gz beside the spec. Rows start again 
 	f := cmd.Flags()
 	f.StringVar(&o.SpecFile, "pipeline", filepath.FromSlash("examples/fashion/fashion.yaml"), "spec of the pipeline")
 	f.StringVar(&o.Data, "data", "", "rows to ask; default: sample.ndjson.gz beside the spec")
-	f.StringVar(&brokers, "broker", "", "brokers of a cluster to use, HOST:PORT[,HOST:PORT]; default: one of its own")
+	f.String("broker", "", "brokers of a cluster to use, HOST:PORT[,HOST:PORT]; default: one of its own")
 	f.IntVar(&o.Workers, "workers", 1, "how many workers to start; 0: they run elsewhere")
 	f.Float64Var(&o.Rate, "rate", 500, "mean rate in queries a second")
 	f.IntVar(&o.Queries, "queries", 0, "end after this many queries; 0: at Ctrl-C")
@@ -49,7 +46,7 @@ compare with. The default is sample.ndjson.gz beside the spec. Rows start again 
 	f.DurationVar(&o.KillAfter, "kill-after", 0, "kill the first worker with SIGKILL, once, so long after the first query")
 	f.BoolVar(&asJSON, "json", false, "print the summary as one JSON object, and nothing else on standard output")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := a.completeDemo(&o, brokers, asJSON); err != nil {
+		if err := a.completeDemo(&o, asJSON); err != nil {
 			return err
 		}
 		s, err := demo.Run(cmd.Context(), o)
@@ -65,7 +62,7 @@ compare with. The default is sample.ndjson.gz beside the spec. Rows start again 
 }
 
 // completeDemo checks what the flags say and adds what follows from it.
-func (a *app) completeDemo(o *demo.Options, brokers string, asJSON bool) (err error) {
+func (a *app) completeDemo(o *demo.Options, asJSON bool) (err error) {
 	switch {
 	case !(o.Rate > 0):
 		return usage("--rate %v: want a number above 0", o.Rate)
@@ -75,7 +72,7 @@ func (a *app) completeDemo(o *demo.Options, brokers string, asJSON bool) (err er
 		return usage("--workers %d: want 0 or more", o.Workers)
 	case o.KillAfter < 0 || o.KillAfter > 0 && o.Workers == 0:
 		return usage("--kill-after: there is no worker to kill then")
-	case o.Workers == 0 && brokers == "":
+	case o.Workers == 0 && a.broker == "":
 		return usage("--workers 0: name the cluster of the other workers with --broker")
 	}
 	if o.Spec, err = clientSpec(o.SpecFile); err != nil {
@@ -87,7 +84,7 @@ func (a *app) completeDemo(o *demo.Options, brokers string, asJSON bool) (err er
 	if o.Executable, err = os.Executable(); err != nil {
 		return fmt.Errorf("find this program's file: %w", err)
 	}
-	o.Brokers = addresses(brokers)
+	o.Brokers = a.brokers()
 	o.Topics = topicsOf(o.Spec)
 	o.Log, o.Level, o.Screen = a.log, a.level, a.err
 	if out, ok := a.out.(*os.File); ok && !asJSON && term.IsTerminal(int(out.Fd())) {

@@ -30,7 +30,7 @@ reward or loss. ref is that of the prediction; with it the feedback finds its qu
 	cmd.Flags().Float64("reward", 0, "reward of the answer")
 	cmd.Flags().Float64("loss", 0, "loss of the answer")
 	cmd.Flags().String("ref", "", "ref of the prediction")
-	brokers := brokerFlag(cmd)
+	a.brokerFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		in, err := a.feedback(cmd, args[1:])
 		if err != nil {
@@ -40,7 +40,7 @@ reward or loss. ref is that of the prediction; with it the feedback finds its qu
 		if err != nil {
 			return err
 		}
-		return a.withClient(cmd.Context(), *brokers, func(client *kafka.Client) error {
+		return a.withClient(cmd.Context(), func(client *kafka.Client) error {
 			n, err := publish(cmd.Context(), client, spec.Topics.Feedback, in, feedbackMessage, newProgress(a.err))
 			fmt.Fprintf(a.err, "stored in %s: %d\n", spec.Topics.Feedback, n)
 			return err

@@ -17,10 +17,7 @@ import (
 )
 
 func publishCommand(a *app) *cobra.Command {
-	var (
-		keyField string
-		brokers  *string
-	)
+	var keyField string
 	cmd := &cobra.Command{
 		Use:   "publish TOPIC [FILE|-]",
 		Short: "Publish the lines of a file, one record a line",
@@ -36,7 +33,7 @@ becomes the record's key; records of one key keep their order.`,
 				return err
 			}
 			defer in.Close()
-			return a.withClient(cmd.Context(), *brokers, func(client *kafka.Client) error {
+			return a.withClient(cmd.Context(), func(client *kafka.Client) error {
 				n, err := publish(cmd.Context(), client, args[0], in, record{keyField}.message, newProgress(a.err))
 				fmt.Fprintf(a.err, "stored in %s: %d\n", args[0], n)
 				return err
@@ -44,7 +41,7 @@ becomes the record's key; records of one key keep their order.`,
 		},
 	}
 	cmd.Flags().StringVar(&keyField, "key-field", "", "field of the JSON object whose value becomes the record's key")
-	brokers = brokerFlag(cmd)
+	a.brokerFlag(cmd)
 	return cmd
 }
 

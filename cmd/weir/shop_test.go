@@ -23,11 +23,17 @@ objective: 10ms
 schema:
   amount: float32
 models:
-  light: {runtime: linear, path: light.json, inputs: {amount: amount}, scores: {output: logits, apply: softmax}}
+  light: {runtime: linear, path: light.json, inputs: {x: amount}, scores: {output: y, apply: softmax}}
+  heavy: {runtime: linear, path: heavy.json, inputs: {x: amount}, scores: {output: y, apply: softmax}}
+labels: labels.txt
 stages:
+  - segment: light
   - predict: {model: light}
+  - gate: {name: sure, score: max_probability, at_least: 0.9}
+  - segment: heavy
+  - predict: {model: heavy}
 topics: {partitions: 2}
-default: {label: 0}
+default: {label: unknown}
 `
 
 // shop is a broker with the topics of testSpec.

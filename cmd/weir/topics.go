@@ -18,7 +18,6 @@ func topicsCommand(a *app) *cobra.Command {
 		Args:    knownCommand,
 		RunE:    showHelp,
 	}
-	var brokers *string
 	create := &cobra.Command{
 		Use:   "create SPEC",
 		Short: "Create the topics that a pipeline reads and writes",
@@ -31,7 +30,7 @@ retention that its spec asks for. Topics that exist are left as they are, so it 
 			if err != nil {
 				return err
 			}
-			return a.withClient(cmd.Context(), *brokers, func(client *kafka.Client) error {
+			return a.withClient(cmd.Context(), func(client *kafka.Client) error {
 				want := topicsOf(spec)
 				created, err := client.CreateTopics(cmd.Context(), want)
 				for _, t := range want {
@@ -46,7 +45,7 @@ retention that its spec asks for. Topics that exist are left as they are, so it 
 			})
 		},
 	}
-	brokers = brokerFlag(create)
+	a.brokerFlag(create)
 	topics.AddCommand(create)
 	return topics
 }
