@@ -3,6 +3,7 @@ package gpu
 import (
 	"context"
 	"fmt"
+	"math/bits"
 	"time"
 )
 
@@ -213,10 +214,10 @@ func (b *batch) scatter(lo, hi int) {
 	}
 }
 
-// buffer is the first rows of *t, which grows to hold them.
+// buffer is the first rows of *t, which grows to hold them, by doubling: batches grow with the load.
 func buffer(t *Tensor, port Port, rows int) Tensor {
 	if len(t.Data) < rows*port.rowBytes() {
-		*t = NewTensor(port.Type, port.Shape, rows)
+		*t = NewTensor(port.Type, port.Shape, 1<<bits.Len(uint(rows-1)))
 	}
 	return t.Slice(0, rows)
 }

@@ -94,6 +94,7 @@ func (m *Model) Profile() []Point { return m.opt.Profile }
 // returns, no run touches the call's buffers any more; so after ctx has ended it may still wait for a run
 // that has begun.
 func (m *Model) Predict(ctx context.Context, c *Call) error {
+	clear(c.Results)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -126,7 +127,6 @@ func (m *Model) Predict(ctx context.Context, c *Call) error {
 
 // enqueue queues a call, and takes a first batch if an instance is free to run it.
 func (m *Model) enqueue(c *Call) (*job, *batch, error) {
-	clear(c.Results)
 	j := m.jobs.Get().(*job)
 	j.call, j.since, j.next, j.open = c, m.opt.Now(), 0, c.Rows
 	m.mu.Lock()
@@ -160,7 +160,8 @@ func (m *Model) acquire() *batch {
 }
 
 // lead runs the batch that b holds and then others, until nothing is queued or the rows of own have been
-// taken; with own nil only the former.
+// taken; with own nil only the former. Then the instance is free, or its own goroutine leads on: a caller
+// should not be kept for the rows of others.
 func (m *Model) lead(ctx context.Context, b *batch, own *job) {
 	for {
 		b.run(m.ctx)

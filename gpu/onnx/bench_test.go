@@ -4,6 +4,7 @@ package onnx_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -11,43 +12,48 @@ import (
 	"weir/gpu/onnx"
 )
 
-// BenchmarkPredict runs ONNX Runtime alone, and behind a Model's queue with one caller: the difference is
-// what the queue costs a call.
+// BenchmarkPredict runs ONNX Runtime alone, and behind a Model's queue with one caller, whose rows are of
+// the model's type or must be widened: the difference is what the queue and the copy cost a call.
 func BenchmarkPredict(b *testing.B) {
-	for _, rows := range []int{1, 32, 256} {
-		rt := open(b, filepath.Join("testdata", "linear.onnx"))
-		in := []gpu.Tensor{gpu.NewTensor(gpu.Float32, []int64{784}, rows)}
-		out := []gpu.Tensor{gpu.NewTensor(gpu.Float32, []int64{10}, rows)}
-		b.Run(fmt.Sprintf("runtime/%d", rows), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := rt.Predict(b.Context(), rows, in, out); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		m := gpu.NewModel("linear", "", []gpu.Runtime{rt}, gpu.Options{}, gpu.Events{})
-		call := gpu.Call{Rows: rows, In: in, Out: out, Results: make([]gpu.Result, rows)}
-		b.Run(fmt.Sprintf("model/%d", rows), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := m.Predict(b.Context(), &call); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		pixels := gpu.Call{Rows: rows, In: []gpu.Tensor{gpu.NewTensor(gpu.Uint8, []int64{784}, rows)}, Out: out, Results: call.Results}
-		b.Run(fmt.Sprintf("model-uint8/%d", rows), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := m.Predict(b.Context(), &pixels); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		if err := m.Close(); err != nil {
-			b.Fatal(err)
+	examples := filepath.Join("..", "..", "examples", "fashion", "models")
+	for _, path := range []string{model("linear"), filepath.Join(examples, "light.onnx"), filepath.Join(examples, "heavy.onnx")} {
+		if _, err := os.Stat(path); err != nil {
+			b.Logf("no %s", path)
+			continue
 		}
+		for _, rows := range []int{1, 32, 256} {
+			b.Run(fmt.Sprintf("%s/%d", filepath.Base(path), rows), func(b *testing.B) { benchmark(b, path, rows) })
+		}
+	}
+}
+
+func benchmark(b *testing.B, path string, rows int) {
+	rt := open(b, path)
+	m := gpu.NewModel("model", "", []gpu.Runtime{rt}, gpu.Options{}, gpu.Events{})
+	defer m.Close()
+	in, out := m.Signature().Inputs[0], m.Signature().Outputs[0]
+	call := gpu.Call{Rows: rows, Results: make([]gpu.Result, rows),
+		In:  []gpu.Tensor{gpu.NewTensor(in.Type, in.Shape, rows)},
+		Out: []gpu.Tensor{gpu.NewTensor(out.Type, out.Shape, rows)}}
+	bytes := call
+	bytes.In = []gpu.Tensor{gpu.NewTensor(gpu.Uint8, in.Shape, rows)}
+	for _, tt := range []struct {
+		name string
+		run  func() error
+	}{
+		{"runtime", func() error { return rt.Predict(b.Context(), rows, call.In, call.Out) }},
+		{"model", func() error { return m.Predict(b.Context(), &call) }},
+		{"widened", func() error { return m.Predict(b.Context(), &bytes) }},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := tt.run(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*rows), "µs/row")
+		})
 	}
 }
 
