@@ -86,7 +86,7 @@ func TestSpec(t *testing.T) {
 			switch d.Cmd {
 			case "spec":
 				var err error
-				spec, err = pipeline.Parse("x.yaml", []byte(strings.NewReplacer(`\t`, "\t", `\xff`, "\xff").Replace(d.Input)), kinds()...)
+				spec, err = pipeline.Parse("x.yaml", []byte(strings.NewReplacer(`\t`, "\t", `\xff`, "\xff", `\ufeff`, "\ufeff").Replace(d.Input)), kinds()...)
 				if err != nil {
 					return err.Error() + "\n"
 				}
@@ -174,6 +174,19 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// The example that the repository ships is a spec.
+func TestLoadExample(t *testing.T) {
+	spec, err := pipeline.Load("../examples/fashion/fashion.yaml", kinds()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range spec.ModelNames {
+		if _, err := os.Stat(filepath.Dir(spec.Models[name].Path)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Callers can tell a faulty spec from other errors, and a fault's cause through it.
 func TestSpecError(t *testing.T) {
 	text := "pipeline: p\nschema: {x: float32}\nmodels:\n  m: {runtime: r, path: p, outputs: {y: y}}\nstages: [{refuse_model: {model: m}}]\n"
@@ -193,22 +206,33 @@ func TestSpecError(t *testing.T) {
 // Text that would take the YAML parser gigabytes or minutes ends at once.
 func TestSpecBounds(t *testing.T) {
 	for name, text := range map[string]string{
-		"brackets":    "a: " + strings.Repeat("[", 100_000),
-		"braces":      strings.Repeat("{a: ", 30_000),
-		"dashes":      strings.Repeat("- ", 60_000),
-		"marks":       strings.Repeat("? ", 60_000),
-		"indentation": deeper(480),
+		"brackets":    "a: " + strings.Repeat("[", 60_000),
+		"braces":      strings.Repeat("{a: ", 15_000),
+		"dashes":      strings.Repeat("- ", 30_000),
+		"marks":       strings.Repeat("? ", 30_000),
+		"indentation": deeper(350),
 		"size":        strings.Repeat("# long\n", 200_000),
-		"keys":        manyKeys(8000),
+		"keys":        manyKeys(4500),
 		"aliases":     "pipeline: p\na: &a [x]\n" + strings.Repeat("b: *a\n", 10_000),
 	} {
 		start := time.Now()
 		_, err := pipeline.Parse("x.yaml", []byte(text))
 		if took := time.Since(start); err == nil || took > 10*time.Second {
 			t.Errorf("%s: %v after %s", name, err, took)
-		} else {
-			t.Logf("%s: %s, %.80s", name, took, err)
 		}
+		switch name {
+		case "brackets", "braces", "dashes", "marks":
+			if !strings.Contains(err.Error(), "nested deeper") {
+				t.Errorf("%s: %.80s, want that it is nested too deep", name, err)
+			}
+		}
+	}
+	wide := "pipeline: p\nstages: [{probe: {}}]\nschema:\n"
+	for i := range 300 {
+		wide += fmt.Sprintf("  c%d: {type: float32}\n", i)
+	}
+	if _, err := pipeline.Parse("x.yaml", []byte(wide), kinds()...); err != nil {
+		t.Errorf("many brackets that are closed: %v", err)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"weir/schemas"
 )
 
 // TopicsSpec describes a pipeline's topics. By default they are named `<pipeline>.queries` and so on.
@@ -123,4 +125,29 @@ func (s *Spec) define(name string, spread int, message int64) TopicDef {
 			"max.message.bytes": strconv.FormatInt(message, 10),
 		},
 	}
+}
+
+// rowBytes is what the fixed-size columns of a row take in an Arrow batch. A JSON query spells a zero in
+// two bytes; here it takes its type's width.
+func (s *Spec) rowBytes() int64 {
+	var sum int64
+	for _, f := range s.Schema.Fields {
+		sum += int64(max(1, f.Type.Len)) * elementBytes(f.Type.Kind)
+	}
+	return sum
+}
+
+// elementBytes is the size of one value; what has no fixed size is as long as in the query.
+func elementBytes(k schemas.Kind) int64 {
+	switch k {
+	case schemas.Int8, schemas.Uint8, schemas.Bool:
+		return 1
+	case schemas.Int16, schemas.Uint16:
+		return 2
+	case schemas.Int32, schemas.Uint32, schemas.Float32:
+		return 4
+	case schemas.Int64, schemas.Uint64, schemas.Float64, schemas.Timestamp:
+		return 8
+	}
+	return 0
 }
