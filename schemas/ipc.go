@@ -3,6 +3,7 @@ package schemas
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"unicode/utf8"
@@ -213,11 +214,19 @@ func (r *batchReader) columns(fields []arrow.Field, n int) (arrays []arrow.Array
 	for _, f := range fields {
 		a, err := r.column(f.Type, n)
 		if err != nil {
-			return arrays, fmt.Errorf("column %q: %w", f.Name, err)
+			return arrays, inColumn(err, f.Name)
 		}
 		arrays = append(arrays, a)
 	}
 	return arrays, nil
+}
+
+// inColumn says in which column a fault is.
+func inColumn(err error, name string) error {
+	if e := new(DecodeError); errors.As(err, &e) {
+		return &DecodeError{At: e.At, Reason: fmt.Sprintf("column %q: %s", name, e.Reason)}
+	}
+	return err
 }
 
 // node is the length and null count of the next array.

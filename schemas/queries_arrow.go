@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -22,7 +23,7 @@ import (
 func (d *Queries) arrow(r Record) verdict {
 	recs, err := d.ipc.decode(r.Value, Limits{Bytes: max(len(r.Value), 1)})
 	if err != nil {
-		return verdict{Undecodable, "", err.Error()}
+		return verdict{Undecodable, "", strings.TrimPrefix(err.Error(), "schemas: ")}
 	}
 	defer func() {
 		for _, rec := range recs {

@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
 )
@@ -65,7 +66,7 @@ func (d *Rows) decode(r Record) (recs []arrow.Record, fault string) {
 	}
 	recs, err := d.ipc.decode(r.Value, Limits{Bytes: len(r.Value) + 1})
 	if err != nil {
-		return nil, err.Error()
+		return nil, strings.TrimPrefix(err.Error(), "schemas: ")
 	}
 	for _, rec := range recs {
 		if fault = d.misfit(rec); fault != "" {
