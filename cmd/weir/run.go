@@ -263,7 +263,7 @@ func decoder(spec *pipeline.Spec, u pipeline.Unit, m *metrics) func(int32) schem
 // outputs are the topics that a unit writes to. Partition p of the queries stays partition p everywhere.
 func outputs(spec *pipeline.Spec, u pipeline.Unit, client *kafka.Client, ev kafka.Events) pipeline.Outputs {
 	own := func(input int32) int32 { return input / int32(u.Spread) }
-	sink := func(topic string, e schemas.Encoder, linger time.Duration) pipeline.Sink {
+	sink := func(topic string, e schemas.Encoder, linger time.Duration) *kafka.Sink {
 		return &kafka.Sink{Client: client, Topic: topic, Encode: e, Partition: own, Linger: linger, Events: ev}
 	}
 	queries := spec.Topics.Queries
@@ -275,7 +275,7 @@ func outputs(spec *pipeline.Spec, u pipeline.Unit, client *kafka.Client, ev kafk
 		Decisions: sink(spec.Topics.Decisions, schemas.NewDecisions(schemas.DecisionOptions{Topic: queries, Schema: spec.Schema}), decisionLinger),
 	}
 	if u.Next != "" {
-		out.Next = sink(u.Next, schemas.NewNext(), 0)
+		out.Next = kafka.Spread{Sink: *sink(u.Next, schemas.NewNext(), 0), Of: u.NextSpread}
 	}
 	return out
 }
