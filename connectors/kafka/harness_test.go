@@ -194,7 +194,7 @@ func batch(offsets []int64, values []string) arrow.Record {
 
 func rowsOf(b arrow.Record) (out []string) {
 	for i := range int(b.NumRows()) {
-		out = append(out, b.Column(1).(*array.String).Value(i))
+		out = append(out, strings.Clone(b.Column(1).(*array.String).Value(i))) // its memory goes back to a pool
 	}
 	return out
 }
@@ -222,6 +222,7 @@ type consumer struct {
 	delivered chan string // rows, once finished
 	committed chan [2]int64
 	ran       chan error
+	retried   chan error
 	stop      context.CancelFunc
 
 	mu       sync.Mutex
@@ -230,9 +231,10 @@ type consumer struct {
 
 func newConsumer(c *kafka.Client, topic, group string) *consumer {
 	r := &consumer{opened: make(chan pipeline.Partition, 1000), closed: make(chan int32, 1000), delivered: make(chan string, 100000),
-		committed: make(chan [2]int64, 10000), ran: make(chan error, 1), finished: map[string]int{}}
+		committed: make(chan [2]int64, 10000), ran: make(chan error, 1), retried: make(chan error, 10000), finished: map[string]int{}}
 	r.source = kafka.Source{Client: c, Topic: topic, Group: group, NewDecoder: newLines, CommitEvery: 20 * time.Millisecond,
 		Session: 2 * time.Second, Heartbeat: 100 * time.Millisecond}
+	r.source.Events.Retry = func(err error) { r.retried <- err }
 	r.source.Events.Committed = func(_ string, p int32, offset int64) { r.committed <- [2]int64{int64(p), offset} }
 	return r
 }
@@ -241,7 +243,12 @@ func (r *consumer) start(t testing.TB) *consumer {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
 	go func() { r.ran <- r.source.Run(ctx, r.open) }()
-	t.Cleanup(cancel)
+	t.Cleanup(func() {
+		cancel()
+		for t.Failed() && len(r.retried) > 0 {
+			t.Log("retried: ", <-r.retried)
+		}
+	})
 	return r
 }
 
