@@ -149,10 +149,10 @@ func (f *fetcher) poll(id int32, cs []*cursor) {
 	var p *poll
 	for {
 		var wait time.Duration
-		if p, cs, wait = f.begin(id, p, cs); p == nil {
+		began := time.Now()
+		if p, cs, wait = f.begin(began, id, p, cs); p == nil {
 			return
 		}
-		began := time.Now()
 		req := fetchRequest(f.topic, cs, int32(wait/time.Millisecond))
 		res, err := send[*fetched](f.ctx, f.c, id, req, pollPatience, readFetched)
 		if err == nil {
@@ -174,7 +174,7 @@ func (f *fetcher) poll(id int32, cs []*cursor) {
 
 // begin starts the next poll of cs and of what waits for the leader, in the place of p if that is not nil.
 // It returns a nil poll where there is nothing to poll for, or another poll will take care of it.
-func (f *fetcher) begin(id int32, p *poll, cs []*cursor) (*poll, []*cursor, time.Duration) {
+func (f *fetcher) begin(now time.Time, id int32, p *poll, cs []*cursor) (*poll, []*cursor, time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	l := f.leaders[id]
@@ -187,7 +187,6 @@ func (f *fetcher) begin(id int32, p *poll, cs []*cursor) (*poll, []*cursor, time
 	}
 	cs = slices.DeleteFunc(append(cs, l.waiting...), func(c *cursor) bool { return c.gone })
 	l.waiting = nil
-	now := time.Now()
 	if len(l.polls) == maxPolls || len(cs) == 0 || l.ending(now) {
 		l.waiting = cs
 		return nil, nil, 0

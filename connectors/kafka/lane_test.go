@@ -1,0 +1,202 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/schemas"
+)
+
+func queue(l *lane, values ...string) *sending {
+	s := &sending{base: -1, done: make(chan struct{}), open: len(values)}
+	for _, v := range values {
+		s.msgs = append(s.msgs, schemas.Message{Value: []byte(v)})
+	}
+	l.add(s)
+	return s
+}
+
+// sent returns the values of the lane's next batch.
+func sent(t *testing.T, l *lane) (out []string) {
+	t.Helper()
+	b := l.take(time.Now())
+	if b == nil {
+		return nil
+	}
+	err := eachRecord(0, b.raw[4:], 0, func(r *schemas.Record) error {
+		out = append(out, string(r.Value[:1]))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func expect(t *testing.T, l *lane, want string) {
+	t.Helper()
+	if got := strings.Join(sent(t, l), ""); got != want {
+		t.Fatalf("sent %q, want %q", got, want)
+	}
+}
+
+func settled(t *testing.T, l *lane, s *sending) string {
+	t.Helper()
+	select {
+	case <-s.done:
+	default:
+		return "open"
+	}
+	base, err := l.await(context.Background(), s)
+	var large *TooLargeError
+	if errors.As(err, &large) {
+		return fmt.Sprint(base, large.Messages)
+	}
+	return fmt.Sprint(base, err)
+}
+
+func check(t *testing.T, what, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %s, want %s", what, got, want)
+	}
+}
+
+// What waits while a batch is in flight leaves in the next one, together.
+func TestLaneJoinsWhatWaits(t *testing.T) {
+	l := &lane{limit: batchBytes}
+	a := queue(l, "a")
+	expect(t, l, "a")
+	b, c := queue(l, "b", "B"), queue(l, "c")
+	l.acknowledge(7)
+	check(t, "a", settled(t, l, a), "7 <nil>")
+	expect(t, l, "bBc")
+	check(t, "b", settled(t, l, b), "open")
+	l.acknowledge(20)
+	check(t, "b", settled(t, l, b), "20 <nil>")
+	check(t, "c", settled(t, l, c), "22 <nil>")
+	expect(t, l, "")
+	if l.busy {
+		t.Error("busy with nothing to send")
+	}
+}
+
+// A batch whose answer was lost is sent again byte by byte, without what came later.
+func TestLaneRepeatsTheSameBytes(t *testing.T) {
+	l := &lane{limit: batchBytes}
+	a := queue(l, "a")
+	first := l.take(time.UnixMilli(1))
+	queue(l, "b")
+	if again := l.take(time.UnixMilli(2)); again != first {
+		t.Error("another batch was made")
+	}
+	// Once nobody waits for it any more, the next one leaves.
+	l.leave(a)
+	expect(t, l, "b")
+}
+
+func TestLaneHalvesUntilOneRecordIsLeft(t *testing.T) {
+	l := &lane{limit: batchBytes}
+	long := strings.Repeat("2", 3000)
+	a, b := queue(l, "1", long, "3"), queue(l, "4")
+	expect(t, l, "1234")
+	queue(l, "5") // arrives meanwhile and keeps its place
+	l.shrink()
+	expect(t, l, "1")
+	l.acknowledge(0)
+	expect(t, l, "2")
+	l.shrink()
+	check(t, "a", settled(t, l, a), "open")
+	expect(t, l, "345")
+	l.acknowledge(1)
+	check(t, "a", settled(t, l, a), "0 [1]")
+	check(t, "b", settled(t, l, b), "2 <nil>")
+}
+
+func TestLaneSplitsAtTheLimit(t *testing.T) {
+	l := &lane{limit: batchBytes}
+	mb := strings.Repeat("x", 500<<10)
+	a := queue(l, mb, mb, "y")
+	expect(t, l, "x")
+	l.acknowledge(0)
+	expect(t, l, "xy")
+	l.acknowledge(1)
+	check(t, "a", settled(t, l, a), "0 <nil>")
+}
+
+// What no broker takes is refused before it is sent; its neighbours are sent.
+func TestLaneRefusesTheImpossible(t *testing.T) {
+	l := &lane{limit: batchBytes}
+	s := queue(l, "1", "", "3", "")
+	s.msgs[1].Value, s.msgs[3].Value = make([]byte, recordBytes), make([]byte, recordBytes)
+	expect(t, l, "1")
+	l.acknowledge(5)
+	expect(t, l, "3")
+	l.acknowledge(6)
+	expect(t, l, "")
+	check(t, "the call", settled(t, l, s), "5 [1 3]")
+}
+
+func TestLaneFails(t *testing.T) {
+	l := &lane{limit: batchBytes}
+	boom := errors.New("boom")
+	a, b := queue(l, "a"), queue(l, "b")
+	l.limit = 1
+	expect(t, l, "a")
+	l.fail(boom, false)
+	check(t, "a", settled(t, l, a), "-1 boom")
+	expect(t, l, "b")
+	c := queue(l, "c")
+	l.fail(boom, true)
+	check(t, "b", settled(t, l, b), "-1 boom")
+	check(t, "c", settled(t, l, c), "-1 boom")
+	if !l.add(&sending{}) {
+		t.Error("a lane that failed is not driven again")
+	}
+}
+
+// A partition that becomes ready while a poll is out gets one of its own at once; when polls end together,
+// they become one.
+func TestPolls(t *testing.T) {
+	f := newFetcher(context.Background(), nil, "t", &Events{})
+	cs := func(ids ...int32) (out []*cursor) {
+		for _, id := range ids {
+			out = append(out, newCursor(id, 0, nil))
+		}
+		return out
+	}
+	ids := func(cs []*cursor) (out []int32) {
+		for _, c := range cs {
+			out = append(out, c.partition)
+		}
+		return out
+	}
+	now := time.Unix(0, 0)
+	first, got, wait := f.begin(now, 0, nil, cs(1, 2))
+	check(t, "the first poll", fmt.Sprint(ids(got), wait), "[1 2] 500ms")
+	now = now.Add(100 * time.Millisecond)
+	second, got, wait := f.begin(now, 0, nil, cs(3))
+	check(t, "the second poll ends with the first", fmt.Sprint(ids(got), wait), "[3] 400ms")
+	third, _, _ := f.begin(now, 0, nil, cs(4))
+	fourth, _, wait := f.begin(now, 0, nil, cs(5))
+	check(t, "the last poll allowed", fmt.Sprint(fourth != nil, wait), "true 20ms")
+	if p, _, _ := f.begin(now, 0, nil, cs(6)); p != nil {
+		t.Error("a fifth poll")
+	}
+	gone := cs(7)
+	f.drop(gone[0])
+	fourth, got, _ = f.begin(now, 0, fourth, append(gone, cs(5)...))
+	check(t, "what waited is taken along", fmt.Sprint(ids(got)), "[5 6]")
+	// The second ends when the first is about to: it waits for that.
+	first.due, second.due, third.due, fourth.due = now.Add(2*time.Millisecond), now, now.Add(time.Hour), now.Add(time.Hour)
+	if p, _, _ := f.begin(now, 0, second, cs(3)); p != nil {
+		t.Error("polls that end together stay apart")
+	}
+	first.due = now // it has just returned
+	_, got, _ = f.begin(now, 0, first, cs(1, 2))
+	check(t, "together", fmt.Sprint(ids(got)), "[1 2 3]")
+}
