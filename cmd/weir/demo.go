@@ -86,9 +86,9 @@ func (a *app) completeDemo(o *demo.Options, asJSON bool) (err error) {
 	}
 	o.Brokers = a.brokers()
 	o.Topics = topicsOf(o.Spec)
-	o.Log, o.Level, o.Screen = a.log, a.level, a.err
-	if out, ok := a.out.(*os.File); ok && !asJSON && term.IsTerminal(int(out.Fd())) {
-		o.Terminal, o.Screen = true, out
+	o.Log, o.Level, o.Lines = a.log, a.level, a.err
+	if out, ok := a.out.(*os.File); ok && !asJSON && term.IsTerminal(int(out.Fd())) && os.Getenv("TERM") != "dumb" {
+		o.Terminal = out
 	}
 	return nil
 }

@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,9 +48,9 @@ type Options struct {
 	Executable string
 	// Alone measures the last model alone; nil leaves it out.
 	Alone Alone
-	// Terminal shows a live view on Screen; without it a line a second is written there.
-	Terminal bool
-	Screen   io.Writer
+	// Terminal shows a live view. Without one a line a second is written to Lines.
+	Terminal *os.File
+	Lines    io.Writer
 	// Level is that of the log, which goes to Log, or above the live view.
 	Level slog.Level
 	Log   *slog.Logger
@@ -67,8 +70,8 @@ type run struct {
 }
 
 // Run performs the demo. When ctx ends, it stops publishing, waits for what is under way, and returns the
-// summary as after the last query. A second interrupt in the live view ends it at once. Whenever queries
-// were sent, the summary tells of them, beside an error too.
+// summary as after the last query. Whenever queries were sent, the summary tells of them, beside an error
+// too.
 func Run(ctx context.Context, o Options) (s Summary, err error) {
 	rows, err := ReadRows(o.Data)
 	if err != nil {
@@ -83,23 +86,15 @@ func Run(ctx context.Context, o Options) (s Summary, err error) {
 		Options: o, rows: rows,
 		books: NewCollector("demo-"+strings.ToLower(rand.Text()[:8])+"-", rows),
 	}
-	// Two ends: soft is the user's wish to see the summary, hard is the end of everything.
-	soft, stop := context.WithCancel(ctx)
-	defer stop()
-	hard, abort := context.WithCancel(context.WithoutCancel(ctx))
-	defer abort()
 	r.say("starting")
 	r.fleet = &fleet{exe: o.Executable, dir: dir}
-	r.screen = r.openScreen(func() {
-		if soft.Err() != nil {
-			abort()
-		}
-		stop()
-	})
+	r.screen = r.openScreen()
 	defer r.screen.close()
 	r.fleet.log = r.screen.log()
-	err = r.perform(hard, soft)
-	if soft.Err() != nil && errors.Is(err, context.Canceled) {
+	// The end of ctx is the user's wish to see the summary, which takes work of its own.
+	hard := context.WithoutCancel(ctx)
+	err = r.perform(hard, ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil // the user ended it before there was anything to sum up
 	}
 	s = r.books.Summary()
@@ -174,24 +169,26 @@ func (r *run) look() picture {
 	return p
 }
 
-func (r *run) openScreen(interrupt func()) screen {
-	if r.Terminal {
-		return newTerminal(r.Screen, r.Level, r.look, interrupt)
+func (r *run) openScreen() screen {
+	if r.Terminal != nil {
+		return newTerminal(r.Terminal, r.Level, r.look, sizeOf(r.Terminal))
 	}
-	return newLines(r.Screen, r.Log, r.look)
+	return newLines(r.Lines, r.Log, r.look)
 }
 
-// history is the p99 of each past second, as far as a wide terminal shows it. It belongs to the screen's
-// goroutine.
+// history is the p99 of each past second, as far as a wide terminal shows it.
 type history struct {
+	mu     sync.Mutex
 	last   int64
 	values []time.Duration
 }
 
 func (h *history) add(now time.Time, l Live) []time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if l.Final > 0 && now.Unix() != h.last {
 		h.last = now.Unix()
 		h.values = append(h.values[max(0, len(h.values)-maxWidth):], l.P99)
 	}
-	return h.values
+	return slices.Clone(h.values)
 }

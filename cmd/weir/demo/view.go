@@ -28,18 +28,18 @@ const (
 
 type theme struct{ title, faint, value, good, bad, model, frame lipgloss.Style }
 
+// newTheme has colours that can be read on light and on dark ground: asking a terminal for its own may take
+// seconds.
 func newTheme() theme {
-	color := func(light, dark string) lipgloss.Style {
-		return lipgloss.NewStyle().Foreground(lipgloss.AdaptiveColor{Light: light, Dark: dark})
-	}
+	color := func(c string) lipgloss.Style { return lipgloss.NewStyle().Foreground(lipgloss.Color(c)) }
 	return theme{
-		title: color("25", "81").Bold(true),
-		faint: color("244", "243"),
+		title: color("39").Bold(true),
+		faint: color("244"),
 		value: lipgloss.NewStyle().Bold(true),
-		good:  color("28", "78"),
-		bad:   color("160", "203"),
-		model: color("61", "105"),
-		frame: color("250", "238"),
+		good:  color("35"),
+		bad:   color("203"),
+		model: color("99"),
+		frame: color("245"),
 	}
 }
 
