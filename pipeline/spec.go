@@ -74,7 +74,8 @@ type ModelSpec struct {
 	Name    string
 	Runtime string
 	Path    string // resolved
-	// Inputs names the column of each model input; an input that it lacks takes the column of its own name.
+	// Inputs names the column of each model input: of all of them, or of none, and then each takes the column
+	// of its own name.
 	Inputs map[string]string
 	// Scores is the zero value for a model that is no classifier.
 	Scores ScoresSpec
