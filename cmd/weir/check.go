@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -15,19 +17,25 @@ import (
 )
 
 func checkCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var specOnly bool
+	cmd := &cobra.Command{
 		Use:   "check SPEC",
-		Short: "Check a spec and show what it says",
-		Long: `Reads a spec, reports all its faults at once, with file, line and column, and shows in short what it says and
-how its segments run. It opens no model and needs no broker.`,
-		Example: "  weir check fashion.yaml",
-		Args:    between(1, 1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		Short: "Check a spec and its models, and show what it says",
+		Long: `Reads a spec, reports all its faults at once, with file, line and column, loads its models and checks that they
+fit the stages, as weir run does at its start, and shows in short what the spec says and how its segments run.
+It needs no broker.`,
+		Example: `  weir check fashion.yaml
+  weir check fashion.yaml --spec-only    # on a machine without the models`,
+		Args: between(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			spec, err := clientSpec(args[0])
 			var faulty *pipeline.SpecError
 			if errors.As(err, &faulty) {
 				fmt.Fprintln(a.err, faulty)
 				return fmt.Errorf("%s has faults: %d", args[0], len(faulty.Faults))
+			}
+			if err == nil && !specOnly {
+				err = checkModels(cmd.Context(), spec)
 			}
 			if err != nil {
 				return err
@@ -35,6 +43,22 @@ how its segments run. It opens no model and needs no broker.`,
 			return describeSpec(a.out, spec)
 		},
 	}
+	cmd.Flags().BoolVar(&specOnly, "spec-only", false, "do not load the models")
+	return cmd
+}
+
+// checkModels starts the pipeline as far as that goes without a broker, and ends it again.
+func checkModels(ctx context.Context, spec *pipeline.Spec) error {
+	units, err := spec.Plan(nil)
+	if err != nil {
+		return err
+	}
+	silent := &app{log: slog.New(slog.DiscardHandler)}
+	_, models, err := silent.load(ctx, spec, units, newMetrics())
+	if err != nil {
+		return err
+	}
+	return models.Close()
 }
 
 // describeSpec prints a spec as a table of what matters.
