@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -64,4 +65,50 @@ func (d dead) letter(a *answers, raw []byte, row int) Message {
 		m.Headers = append(m.Headers, Header{TruncatedHeader, strconv.AppendBool(nil, true)})
 	}
 	return m
+}
+
+// CutRaw cuts the original bytes of every row to what the dead topic gets of a query that is too large. It
+// borrows rec and returns an owned record.
+func CutRaw(rec arrow.Record) arrow.Record { return cutColumn(rec, Raw, rawCut) }
+
+// CutQueryID cuts every row's id to 256 bytes, for a row that fits no topic with the id that its user gave.
+func CutQueryID(rec arrow.Record) arrow.Record { return cutColumn(rec, QueryID, 256) }
+
+// cutColumn cuts the values of a text or binary column to n bytes, a text at a rune's end.
+func cutColumn(rec arrow.Record, name string, n int) arrow.Record {
+	i := index(rec, name)
+	if i < 0 {
+		rec.Retain()
+		return rec
+	}
+	var column arrow.Array
+	switch a := rec.Column(i).(type) {
+	case *array.Binary:
+		b := array.NewBinaryBuilder(Allocator, arrow.BinaryTypes.Binary)
+		defer b.Release()
+		for row := range a.Len() {
+			if a.IsNull(row) {
+				b.AppendNull()
+				continue
+			}
+			b.Append(a.Value(row)[:min(len(a.Value(row)), n)])
+		}
+		column = b.NewArray()
+	case *array.String:
+		b := array.NewStringBuilder(Allocator)
+		defer b.Release()
+		for row := range a.Len() {
+			if a.IsNull(row) {
+				b.AppendNull()
+				continue
+			}
+			b.Append(strings.ToValidUTF8(a.Value(row)[:min(len(a.Value(row)), n)], ""))
+		}
+		column = b.NewArray()
+	default:
+		rec.Retain()
+		return rec
+	}
+	defer column.Release()
+	return With(rec, Named{name, column})
 }

@@ -348,6 +348,7 @@ func (r *batchReader) content(dt arrow.DataType, n int) (buffers []*memory.Buffe
 		var a arrow.Array
 		if a, err = r.column(t.Elem(), length); err == nil {
 			children = append(children, a)
+			err = checkOffsets(r, arrow.Int32Traits.CastFromBytes(buffers[0].Bytes())[:n+1], length)
 		}
 	case *arrow.FixedSizeListType:
 		if int64(n)*int64(t.Len()) > math.MaxInt32 {
@@ -398,15 +399,13 @@ func (r *batchReader) peekLength() (int, error) {
 	return int(n), nil
 }
 
-// check validates what the buffers hold: ascending offsets within the values, and UTF-8.
+// check validates what the buffers of strings hold: ascending offsets within the bytes, and UTF-8.
 func (r *batchReader) check(dt arrow.DataType, n int, buffers []*memory.Buffer) error {
 	switch dt.(type) {
 	case *arrow.StringType, *arrow.BinaryType:
 		return checkBytes(r, arrow.Int32Traits.CastFromBytes(buffers[1].Bytes())[:n+1], buffers[2].Bytes(), dt.ID() == arrow.STRING)
 	case *arrow.LargeStringType, *arrow.LargeBinaryType:
 		return checkBytes(r, arrow.Int64Traits.CastFromBytes(buffers[1].Bytes())[:n+1], buffers[2].Bytes(), dt.ID() == arrow.LARGE_STRING)
-	case *arrow.ListType:
-		return checkOffsets(r, arrow.Int32Traits.CastFromBytes(buffers[1].Bytes())[:n+1], math.MaxInt32)
 	}
 	return nil
 }
@@ -432,7 +431,7 @@ func checkOffsets[T int32 | int64](r *batchReader, offs []T, limit int) error {
 		last = o
 	}
 	if int64(last) > int64(limit) {
-		return r.fail("offsets up to %d, %d bytes are there", last, limit)
+		return r.fail("offsets up to %d, %d values are there", last, limit)
 	}
 	return nil
 }

@@ -17,6 +17,10 @@ const MessageBytes = 100 << 10
 
 // EncodeIPC writes rec as an Arrow IPC stream of one batch, which any Arrow client reads.
 func EncodeIPC(rec arrow.Record) ([]byte, error) {
+	if rec.NumRows() == 0 { // arrow's writer panics on some empty slices
+		rec = Empty(rec.Schema())
+		defer rec.Release()
+	}
 	var b bytes.Buffer
 	b.Grow(recordBytes(rec) + 2048)
 	w := ipc.NewWriter(&b, ipc.WithSchema(rec.Schema()), ipc.WithAllocator(Allocator))
