@@ -44,9 +44,9 @@ func batch(t *testing.T, first int64, x ...int64) arrow.Record {
 		} else {
 			b.Field(5).AppendNull()
 		}
-		if v < 0 { // undecodable
+		if v < 0 { // so many undecodable bytes
 			b.Field(6).(*array.Uint8Builder).Append(uint8(schemas.Rejected))
-			b.Field(7).(*array.BinaryBuilder).Append([]byte("bytes"))
+			b.Field(7).(*array.BinaryBuilder).Append(make([]byte, -v))
 		} else {
 			b.Field(6).(*array.Uint8Builder).Append(0)
 			b.Field(7).AppendNull()
@@ -89,10 +89,12 @@ type memory struct {
 	lines []string
 	next  int64
 	large []int64
-	done  map[int64]bool
-	fail  error
-	gate  chan struct{} // if not nil: writes wait for it
-	wrote chan string   // if not nil: told of every line
+	// maxRaw, if not 0, bounds the original bytes of a row, and lines tell how many those are.
+	maxRaw int
+	done   map[int64]bool
+	fail   error
+	gate   chan struct{} // if not nil: writes wait for it
+	wrote  chan string   // if not nil: told of every line
 }
 
 func (m *memory) Open(context.Context, Partition, Position) (Writer, error) { return m, nil }
@@ -121,7 +123,8 @@ func (m *memory) Write(ctx context.Context, b arrow.Record) error {
 	}
 	var tooLarge *TooLargeError
 	for i := range int(b.NumRows()) {
-		if schemas.Has(b, "x") && slices.Contains(m.large, values(b)[i]) {
+		raw := rawLen(b, i)
+		if schemas.Has(b, "x") && slices.Contains(m.large, values(b)[i]) || m.maxRaw > 0 && raw > m.maxRaw {
 			if tooLarge == nil {
 				tooLarge = &TooLargeError{Limit: "1 MiB"}
 			}
@@ -129,6 +132,9 @@ func (m *memory) Write(ctx context.Context, b arrow.Record) error {
 			continue
 		}
 		line := show(b, i)
+		if m.maxRaw > 0 {
+			line += fmt.Sprint(" raw=", raw)
+		}
 		m.lines = append(m.lines, line)
 		m.next++
 		if m.wrote != nil {
@@ -139,6 +145,14 @@ func (m *memory) Write(ctx context.Context, b arrow.Record) error {
 		return tooLarge
 	}
 	return nil
+}
+
+func rawLen(b arrow.Record, row int) int {
+	raw, err := schemas.Column[*array.Binary](b, schemas.Raw)
+	if err != nil {
+		return 0
+	}
+	return len(raw.Value(row))
 }
 
 func show(b arrow.Record, row int) string {
@@ -377,14 +391,18 @@ func TestDeliverMarksLate(t *testing.T) {
 func TestDeliverShrinksWhatIsTooLarge(t *testing.T) {
 	noLeak(t)
 	var o outputs
-	o.predictions.large, o.decisions.large = []int64{7}, []int64{7}
-	b := batch(t, 0, 6, 7)
+	o.predictions.large, o.decisions.large, o.dead.maxRaw = []int64{7}, []int64{7}, 70_000
+	b := batch(t, 0, 6, 7, -1, -100_000)
 	defer b.Release()
 	if err := deliver(t, open(t, &o, false), b); err != nil {
 		t.Fatal(err)
 	}
-	wantLines(t, "predictions", &o.predictions, "0 answered", "1 failed too_large the record is larger than the predictions topic takes: 1 MiB")
-	wantLines(t, "decisions", &o.decisions, "0 answered", "1 failed too_large the record is larger than the decisions topic takes: 1 MiB")
+	wantLines(t, "predictions", &o.predictions, "0 answered", "2 rejected", "3 rejected",
+		"1 failed too_large the record is larger than the predictions topic takes: 1 MiB")
+	wantLines(t, "decisions", &o.decisions, "0 answered", "2 rejected", "3 rejected",
+		"1 failed too_large the record is larger than the decisions topic takes: 1 MiB")
+	wantLines(t, "dead", &o.dead, "2 rejected raw=1",
+		"3 rejected too_large the record is larger than the dead topic takes: 1 MiB raw=65536")
 }
 
 func TestDeliverEndsWhatNextCannotTake(t *testing.T) {

@@ -104,19 +104,22 @@ func (d *delivery) write(output int, rows arrow.Record) (*TooLargeError, error) 
 	return large, nil
 }
 
-// writeShrinking stores rows in an output. What is too large becomes smaller twice: first without
-// everything but identity and reason, then also without the user's own key and id, which is a few hundred
-// bytes and fits any topic. Nothing may vanish for its size.
+// writeShrinking stores rows in an output. What is too large becomes smaller twice: first without all but
+// identity and reason (dead letters: with the first bytes only), then also without the user's own key and
+// most of their id, which is a few hundred bytes and fits any topic. Nothing may vanish for its size.
 func (d *delivery) writeShrinking(output int, rows arrow.Record) error {
 	large, err := d.write(output, rows)
 	if err != nil || large == nil {
 		return err
 	}
-	for _, shrink := range []func(arrow.Record) arrow.Record{bare, anonymous} {
+	shrinks := []func(arrow.Record) arrow.Record{bare, anonymous}
+	if output == dead {
+		shrinks[0] = schemas.CutRaw
+	}
+	for _, shrink := range shrinks {
 		taken := schemas.Take(rows, large.Rows)
-		smaller := shrink(taken)
+		ended := tooLarge(shrink(taken), large, output)
 		taken.Release()
-		ended := tooLarge(smaller, large, output)
 		defer ended.Release()
 		rows = ended
 		if large, err = d.write(output, rows); err != nil || large == nil {
@@ -130,19 +133,24 @@ func (d *delivery) writeShrinking(output int, rows arrow.Record) error {
 	return nil
 }
 
-// tooLarge ends rows as failed, or leaves a rejection as it is. It consumes rows.
+// tooLarge ends rows as failed. A rejected row keeps its own reason, but in its dead letter, which says why
+// its bytes are cut. It consumes rows.
 func tooLarge(rows arrow.Record, large *TooLargeError, output int) arrow.Record {
 	defer rows.Release()
 	status, err := schemas.Column[*array.Uint8](rows, schemas.StatusColumn)
 	var ends []schemas.Ending
 	for i := range int(rows.NumRows()) {
-		if err == nil && schemas.Status(status.Value(i)) == schemas.Rejected {
-			continue
-		}
-		ends = append(ends, schemas.Ending{
+		end := schemas.Ending{
 			Row: i, Status: schemas.Failed, Code: schemas.TooLarge,
 			Message: fmt.Sprintf("the record is larger than the %s topic takes: %s", outputNames[output], large.Limit),
-		})
+		}
+		if err == nil && schemas.Status(status.Value(i)) == schemas.Rejected {
+			if output != dead {
+				continue
+			}
+			end.Status = schemas.Rejected
+		}
+		ends = append(ends, end)
 	}
 	return schemas.End(rows, ends)
 }
@@ -159,11 +167,12 @@ func bare(rows arrow.Record) arrow.Record {
 	})
 }
 
-// anonymous keeps what bare keeps, without key, id and raw bytes; the source position still names the row.
+// anonymous keeps what bare keeps, without key and raw bytes and with the beginning of the id; the source
+// position still names the row.
 func anonymous(rows arrow.Record) arrow.Record {
-	return schemas.Select(rows, func(name string) bool {
-		return name != schemas.Key && name != schemas.QueryID && name != schemas.Raw
-	})
+	few := schemas.Select(rows, func(name string) bool { return name != schemas.Key && name != schemas.Raw })
+	defer few.Release()
+	return schemas.CutQueryID(few)
 }
 
 func keep(rows arrow.Record, column func(string) bool) arrow.Record {
