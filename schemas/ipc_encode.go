@@ -95,7 +95,10 @@ func arrayBytes(a arrow.Array) int {
 		}
 		return size
 	}
-	return size + n*perValue(a)
+	if t, ok := a.DataType().(arrow.FixedWidthDataType); ok {
+		return size + n*t.BitWidth()/8
+	}
+	return size
 }
 
 // perValue is the mean size of a value.

@@ -83,6 +83,7 @@ type source struct {
 	fault  verdict // holds for every row
 	copy   func(b *builder, row int, v *verdict)
 	absent bool
+	nulls  bool // every row is null
 }
 
 // append copies row, or leaves a verdict.
@@ -92,9 +93,9 @@ func (s *source) append(b *builder, row int, v *verdict) {
 		v.set(s.fault.code, s.fault.message)
 	case s.absent:
 	case v.code != "":
-	case s.array.IsNull(row) && b.typ.Null:
+	case (s.nulls || s.array.IsNull(row)) && b.typ.Null:
 		b.appendNull()
-	case s.array.IsNull(row):
+	case s.nulls || s.array.IsNull(row):
 		v.set(WrongType, "null, the schema says "+b.typ.String())
 	default:
 		s.copy(b, row, v)
@@ -108,11 +109,8 @@ func sourceOf(rec arrow.Record, f Field) source {
 		return source{absent: true} // endRow says that it lacks
 	}
 	a := rec.Column(i)
-	s := source{array: a, copy: copier(a, f.Type)}
-	if a.DataType().ID() == arrow.NULL {
-		s.copy = func(*builder, int, *verdict) {}
-	}
-	if s.copy == nil {
+	s := source{array: a, copy: copier(a, f.Type), nulls: a.DataType().ID() == arrow.NULL}
+	if s.copy == nil && !s.nulls {
 		s.fault = verdict{WrongType, f.Name, fmt.Sprintf("%s, the schema says %s", a.DataType(), f.Type)}
 	}
 	return s
