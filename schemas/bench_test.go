@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/apache/arrow/go/v17/arrow"
 )
 
 // pixels is a query of 784 numbers, written by next.
@@ -70,6 +72,71 @@ func BenchmarkDecodeEncodingJSON(b *testing.B) {
 				}{Pixels: make([]float32, 0, 784)}
 				if err := json.Unmarshal(text, &q); err != nil {
 					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// answeredBatch is a batch of n answered rows.
+func answeredBatch(b *testing.B, n int) arrow.Record {
+	b.Helper()
+	rec, err := ParseTable(answeredTable)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rows := make([]int, n)
+	for i := range rows {
+		rows[i] = i % 2 * 3 // answered and defaulted
+	}
+	defer rec.Release()
+	return Take(rec, rows)
+}
+
+// BenchmarkEncode encodes a batch of 64 rows; time and garbage are those of the batch.
+func BenchmarkEncode(b *testing.B) {
+	schema := Schema{Fields: []Field{{"pixels", Type{Kind: Uint8, Len: 784}}, {"store", Type{Kind: String}}}}
+	for name, enc := range map[string]Encoder{
+		"predictions":      NewPredictions(PredictionOptions{Topic: "q"}),
+		"arrowpredictions": NewPredictions(PredictionOptions{Topic: "q", Arrow: true}),
+		"decisions":        NewDecisions(DecisionOptions{Topic: "q", Schema: schema}),
+		"next":             NewNext(),
+	} {
+		b.Run(name, func(b *testing.B) {
+			rec := answeredBatch(b, 64)
+			defer rec.Release()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := enc.Encode(rec); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkDecodeArrow decodes streams of 1 and of 256 queries of 784 bytes.
+func BenchmarkDecodeArrow(b *testing.B) {
+	for _, n := range []int{1, 256} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			d := NewQueries(QueryOptions{Schema: pixelSchema(Uint8), Topic: "t"})
+			for range n {
+				d.Append(Record{Value: pixels(pixelForms[0].next)})
+			}
+			batch := d.Flush()
+			rec := Select(batch, func(name string) bool { return !Reserved(name) })
+			value, err := EncodeIPC(rec)
+			rec.Release()
+			batch.Release()
+			if err != nil {
+				b.Fatal(err)
+			}
+			r := Record{Value: value, Time: time.Unix(1, 0)}
+			b.SetBytes(int64(len(value)))
+			b.ReportAllocs()
+			for i := 1; b.Loop(); i++ {
+				if d.Append(r); d.Rows() >= 256 {
+					d.Flush().Release()
 				}
 			}
 		})

@@ -86,6 +86,16 @@ var anyTypes = []arrow.DataType{
 // randomRecord has a column of each of the types, nulls among its values, and is sometimes a slice of a
 // larger one.
 func randomRecord(r *rand.Rand, rows int, types []arrow.DataType) arrow.Record {
+	return drawer{r, true}.record(rows, types)
+}
+
+// drawer draws random values; inner allows nulls within lists.
+type drawer struct {
+	*rand.Rand
+	inner bool
+}
+
+func (r drawer) record(rows int, types []arrow.DataType) arrow.Record {
 	before, after := r.IntN(4), r.IntN(4)
 	if r.IntN(2) == 0 {
 		before, after = 0, 0
@@ -97,7 +107,7 @@ func randomRecord(r *rand.Rand, rows int, types []arrow.DataType) arrow.Record {
 		fields[i] = field(string(rune('a'+i)), t)
 		b := array.NewBuilder(Allocator, t)
 		for range n {
-			randomValue(r, b)
+			r.value(b, true)
 		}
 		arrays[i] = b.NewArray()
 		b.Release()
@@ -109,8 +119,10 @@ func randomRecord(r *rand.Rand, rows int, types []arrow.DataType) arrow.Record {
 
 var someText = []string{"", "a", "Bag", "größer", "\u2028", "a\"b\\c\n\t\x01", "0123456789012345678901234567890123456789"}
 
-func randomValue(r *rand.Rand, b array.Builder) {
-	if r.IntN(5) == 0 {
+func randomValue(r *rand.Rand, b array.Builder) { drawer{r, true}.value(b, true) }
+
+func (r drawer) value(b array.Builder, nulls bool) {
+	if nulls && r.IntN(5) == 0 {
 		b.AppendNull()
 		return
 	}
@@ -146,17 +158,17 @@ func randomValue(r *rand.Rand, b array.Builder) {
 	case *array.FixedSizeListBuilder:
 		b.Append(true)
 		for range b.Type().(*arrow.FixedSizeListType).Len() {
-			randomValue(r, b.ValueBuilder())
+			r.value(b.ValueBuilder(), r.inner)
 		}
 	case *array.ListBuilder:
 		b.Append(true)
 		for range r.IntN(4) {
-			randomValue(r, b.ValueBuilder())
+			r.value(b.ValueBuilder(), r.inner)
 		}
 	case *array.StructBuilder:
 		b.Append(true)
 		for i := range b.NumField() {
-			randomValue(r, b.FieldBuilder(i))
+			r.value(b.FieldBuilder(i), r.inner)
 		}
 	default:
 		panic(b.Type().String())

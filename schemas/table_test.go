@@ -21,24 +21,15 @@ func TestTableRoundTrip(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
-		flat := randomRecord(r, rapid.IntRange(0, 6).Draw(t, "rows"), spelled)
-		defer flat.Release()
-		text := FormatTable(flat)
-		if strings.Contains(text, "null ") && strings.Contains(text, "[null") {
-			return
-		}
+		rec := drawer{r, false}.record(rapid.IntRange(0, 6).Draw(t, "rows"), spelled)
+		defer rec.Release()
+		text := FormatTable(rec)
 		back, err := ParseTable(text)
-		if strings.Contains(text, "[null") || strings.Contains(text, " null]") || strings.Contains(text, " null ") && err != nil {
-			if err == nil {
-				back.Release()
-			}
-			return // a null within a tensor, which Weir never has
-		}
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
 		defer back.Release()
-		if !slices.Equal(rowsOf(back), rowsOf(flat)) || !back.Schema().Equal(flat.Schema()) {
+		if !slices.Equal(rowsOf(back), rowsOf(rec)) || !back.Schema().Equal(rec.Schema()) {
 			t.Fatalf("got\n%s\nwant\n%s", FormatTable(back), text)
 		}
 	})
@@ -70,11 +61,12 @@ func TestTableErrors(t *testing.T) {
 
 func TestTableOfOwnColumns(t *testing.T) {
 	noLeak(t)
-	table := strings.TrimSpace(`
-_status   _row  _label  _confidence  _ran.a.wait_us  _gate.g.score  _header.x  query_id  flag  tensor     odd:list<item:float32,nullable>
-`)
-	rec := parseTable(t, strings.Replace(table, "odd:list<item:float32,nullable>", "n:int64", 1)+"\nanswered  1  7  0.5  9  0.25  h  5  true  [1 2.5]  3\n")
-	want := []string{"uint8", "int32", "utf8", "float32", "int64", "float32", "binary", "utf8", "bool", "fixed_size_list<item: float32, nullable>[2]", "int64"}
+	rec := parseTable(t, `
+		_status   _row  _label  _confidence  _ran.a.wait_us  _gate.g.score  _header.x  query_id  flag  tensor   n:int64  name
+		answered  1     7       0.5          9               0.25           h          5         true  [1 2.5]  3        "a b"
+	`)
+	want := []string{"uint8", "int32", "utf8", "float32", "int64", "float32", "binary", "utf8", "bool",
+		"fixed_size_list<item: float32, nullable>[2]", "int64", "utf8"}
 	for i, f := range rec.Schema().Fields() {
 		if f.Type.String() != want[i] {
 			t.Errorf("column %s is %s, want %s", f.Name, f.Type, want[i])
