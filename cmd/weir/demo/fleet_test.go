@@ -41,6 +41,10 @@ func child(mode string, args []string) int {
 			fmt.Fprintf(os.Stderr, "line %d\n", i)
 		}
 		return 3
+	case "faulty":
+		fmt.Fprintln(os.Stderr, "time=12 level=INFO msg=starting")
+		fmt.Fprintln(os.Stderr, "weir: spec.yaml:9:32: model heavy: no such file")
+		return 1
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("listening")
@@ -150,6 +154,11 @@ func TestFleetStartFails(t *testing.T) {
 	}
 	if err := f.startWorkers(t.Context(), 1, []string{"run"}); err == nil || !strings.HasSuffix(err.Error(), words) {
 		t.Errorf("worker: got %v, want it to end with %q", err, words)
+	}
+	t.Setenv(childEnv, "faulty")
+	const line = "): spec.yaml:9:32: model heavy: no such file"
+	if err := f.startWorkers(t.Context(), 1, []string{"run"}); err == nil || !strings.HasSuffix(err.Error(), line) || strings.Contains(err.Error(), "INFO") {
+		t.Errorf("a worker that says what is wrong: got %v, want that line alone", err)
 	}
 	if err := errors.Join(f.stopWorkers(), f.stopBroker()); err != nil {
 		t.Error(err)

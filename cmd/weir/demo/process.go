@@ -87,8 +87,12 @@ func (p *process) stop(patience time.Duration) error {
 	return fmt.Errorf("demo: %s did not end within %v of SIGTERM and was killed", p.name, patience)
 }
 
-// death tells how an ended child ended, with its last words.
+// death tells how an ended child ended: by the one line in which a command of ours says what went wrong, else
+// with its last words.
 func (p *process) death() string {
+	if fault, ok := strings.CutPrefix(p.tail.last(1), "  weir: "); ok {
+		return fmt.Sprintf("%s (pid %d): %s", p.name, p.pid(), fault)
+	}
 	how := "ended"
 	if p.err != nil {
 		how = "ended: " + p.err.Error()

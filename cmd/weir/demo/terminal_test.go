@@ -93,7 +93,7 @@ func TestTerminal(t *testing.T) {
 		look := func() picture {
 			p := scene()
 			if frames.Add(1) > 3 { // the picture gets shorter
-				p.Live.ByStatus = map[string]int{"answered": 7}
+				p.Live.ByStatus, p.Live.ByModel = map[string]int{"answered": 7}, nil
 			}
 			return p
 		}
