@@ -84,14 +84,13 @@ var _ Decoder = (*Queries)(nil)
 // query is what the row in hand said beside its columns.
 type query struct {
 	verdict
-	id, key     []byte
-	hasID       bool
-	hasKey      bool
-	timeout     float64 // ms; 0 is none
-	eventTime   int64
-	hasEvent    bool
-	seenFields  uint8 // bits, by reserved field
-	extraColumn string
+	id, key    []byte
+	hasID      bool
+	hasKey     bool
+	timeout    float64 // ms; 0 is none
+	eventTime  int64
+	hasEvent   bool
+	seenFields uint8 // bits, by reserved field
 }
 
 func (q *query) reset() {
