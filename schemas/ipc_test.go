@@ -194,7 +194,7 @@ func TestIPCSurvivesMutations(t *testing.T) {
 	const seed = 4711
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	accepted, trials := 0, 20_000
+	accepted, trials := 0, 8_000
 	for i := range trials {
 		rec := randomRecord(r, r.IntN(6), anyTypes[i%len(anyTypes):][:1])
 		b, err := EncodeIPC(rec)
