@@ -22,6 +22,7 @@ func (d *delivery) leave(ended arrow.Record) error {
 		return Permanent(err)
 	}
 	defer rows.Release()
+	schemas.Settle(rows) // the outputs read it side by side
 	if !d.redo {
 		rows.Retain()
 		d.routes.Go(func() error {
