@@ -62,18 +62,20 @@ func (r *run) traffic(ctx, soft context.Context, worker []string) error {
 	if err != nil {
 		return err
 	}
-	side, ctx := errgroup.WithContext(ctx)
-	feedback, err := feed.NewPublisher(ctx, r.client, r.Spec.Topics.Feedback)
+	telling, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	feedback, err := feed.NewPublisher(telling, r.client, r.Spec.Topics.Feedback)
 	if err != nil {
 		return err
 	}
+	side, ctx := errgroup.WithContext(ctx)
 	reading, endReading := context.WithCancel(ctx)
 	defer endReading()
 	seen := newPositions(from)
 	side.Go(func() error {
 		return r.client.Consume(reading, r.Spec.Topics.Predictions, from, func(rec schemas.Record) error {
 			defer seen.saw(rec)
-			return r.take(ctx, rec, feedback)
+			return r.take(telling, rec, feedback)
 		})
 	})
 	watching, endWatching := context.WithCancel(ctx)
@@ -92,9 +94,25 @@ func (r *run) traffic(ctx, soft context.Context, worker []string) error {
 	endReading()
 	// What ended the side ended the rest too, and is the error to tell.
 	if first := side.Wait(); first != nil {
-		err = first
+		giveUp()
+		return errors.Join(first, ignoreCanceled(feedback.Close()))
 	}
-	return errors.Join(err, feedback.Close())
+	return errors.Join(err, closeWithin(patience, feedback, giveUp))
+}
+
+// closeWithin waits until everything that was sent is stored, but not longer than until patience ends: a
+// broker that is gone is tried again without end.
+func closeWithin(patience time.Duration, p *feed.Publisher, giveUp context.CancelFunc) error {
+	defer time.AfterFunc(patience, giveUp).Stop()
+	return p.Close()
+}
+
+// ignoreCanceled drops the error of what was given up on purpose.
+func ignoreCanceled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // keepWorkers restarts workers that die, and kills one where that is asked for.
@@ -118,7 +136,9 @@ func (r *run) keepWorkers(ctx context.Context, worker []string) error {
 func (r *run) exchange(ctx, soft context.Context) error {
 	publishing, cancel := either(ctx, soft)
 	defer cancel()
-	out, err := feed.NewPublisher(ctx, r.client, r.Spec.Topics.Queries)
+	storing, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	out, err := feed.NewPublisher(storing, r.client, r.Spec.Topics.Queries)
 	if err != nil {
 		return err
 	}
@@ -127,10 +147,10 @@ func (r *run) exchange(ctx, soft context.Context) error {
 	err = loadgen.Pace(publishing, time.Now(), schedule.Next, r.Queries, func(_ int, intended time.Time) error {
 		n := r.books.Sent(intended)
 		row := r.books.Row(n)
-		return out.Send(ctx, schemas.Message{Key: row.Key, Value: row.With(r.books.ID(n)), Rows: 1, Headers: jsonHeader()})
+		return out.Send(storing, schemas.Message{Key: row.Key, Value: row.With(r.books.ID(n)), Rows: 1, Headers: jsonHeader()})
 	})
 	r.say("waiting for the last answers")
-	err = errors.Join(err, out.Close())
+	err = errors.Join(err, closeWithin(patience, out, giveUp))
 	select {
 	case <-r.books.Stop():
 	case <-time.After(patience):
@@ -173,6 +193,8 @@ func jsonHeader() []schemas.Header {
 // catchUp waits until the predictions are read to their end. Markers at the end of a partition are no
 // records and never seen, so it does not wait for long.
 func (r *run) catchUp(ctx context.Context, seen *positions) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	end, err := r.client.End(ctx, r.Spec.Topics.Predictions)
 	if err != nil {
 		return err

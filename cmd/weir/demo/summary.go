@@ -63,6 +63,10 @@ func (c *Collector) Summary() Summary {
 
 // Print writes the summary for people.
 func (s Summary) Print(w io.Writer) error {
+	if s.Published == 0 {
+		_, err := fmt.Fprintln(w, "no query was published")
+		return err
+	}
 	var b strings.Builder
 	line := func(name, format string, a ...any) { fmt.Fprintf(&b, "%-11s %s\n", name, fmt.Sprintf(format, a...)) }
 	line("queries", "%d published, %d final, %d lost, %d duplicates in %.1f s (%.0f/s)",

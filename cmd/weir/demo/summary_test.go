@@ -61,4 +61,8 @@ mean batch  1.42 rows
 	if got := b.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+	b.Reset()
+	if err := (Summary{}).Print(&b); err != nil || b.String() != "no query was published\n" {
+		t.Errorf("without queries: got %q, %v", b.String(), err)
+	}
 }
