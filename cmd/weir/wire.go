@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -38,6 +39,11 @@ func loadModels(ctx context.Context, spec *pipeline.Spec, stages []pipeline.Name
 	var errs []error
 	for _, name := range modelNames(stages) {
 		m := spec.Models[name]
+		if known := slices.Sorted(maps.Keys(drivers())); !slices.Contains(known, m.Runtime) {
+			errs = append(errs, spec.Errorf(spec.At("models", name, "runtime"),
+				"model %s: unknown runtime %q; there are: %s", name, m.Runtime, strings.Join(known, ", ")))
+			continue
+		}
 		if _, err := os.Stat(m.Path); err != nil {
 			errs = append(errs, spec.Errorf(spec.At("models", name, "path"),
 				"model %s: %w; the path is relative to the spec's folder", name, err))
@@ -83,7 +89,8 @@ func bind(spec *pipeline.Spec, st pipeline.NamedStage, predict *inference.Predic
 		err = predict.Bind(model, labels)
 	}
 	if err != nil {
-		return spec.Errorf(spec.At("models", predict.ModelName), "%w", err)
+		// A place, a line: several misfits of one model stand side by side.
+		return spec.Errorf(spec.At("models", predict.ModelName), "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	return nil
 }

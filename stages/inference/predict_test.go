@@ -154,7 +154,7 @@ func TestPredictMisfittingColumns(t *testing.T) {
 	for name, test := range map[string]struct{ table, want string }{
 		"missing": {"a:float64\n1", `no column "b"`},
 		"length":  {"a:float64 b:fixed_list<int32>[3]\n1 [1 2 3]", `input b takes 2 numbers a row (shape [2]), column "b" has 3`},
-		"type":    {"a:float64 b:fixed_list<float32>[2]\n1 [1 2]", `input b takes int64, which column "b" of fixed_size_list`},
+		"type":    {"a:float64 b:fixed_list<float32>[2]\n1 [1 2]", `input b takes int64, which column "b" of fixed_list<float32>[2]`},
 		"text":    {"a:string b:fixed_list<int32>[2]\nx [1 2]", `input a takes float64, which column "a" of utf8`},
 		"null":    {"a:float64 b:fixed_list<int32>[2]\nnull [1 2]", `column "a" is null, which no model takes`},
 	} {

@@ -42,7 +42,7 @@ func tensor(in arrow.Record, p port) (gpu.Tensor, error) {
 	typ, ok := tensorTypes[values.DataType().ID()]
 	if !ok || !gpu.Widens(typ, p.Type) {
 		return gpu.Tensor{}, fmt.Errorf("input %s takes %s, which column %q of %s does not widen to without loss; cast it first",
-			p.Name, p.Type, p.column, column.DataType())
+			p.Name, p.Type, p.column, typeName(column, values))
 	}
 	if want := elements(p.Shape); perRow != want {
 		return gpu.Tensor{}, fmt.Errorf("input %s takes %d numbers a row (shape %v), column %q has %d", p.Name, want, p.Shape, p.column, perRow)
@@ -56,6 +56,14 @@ func tensor(in arrow.Record, p port) (gpu.Tensor, error) {
 		data = values.Data().Buffers()[1].Bytes()[first*size : (first+rows*perRow)*size]
 	}
 	return gpu.Tensor{Type: typ, Shape: p.Shape, Data: data}, nil
+}
+
+// typeName is a column's type as a spec would name it.
+func typeName(column, values arrow.Array) string {
+	if list, ok := column.DataType().(*arrow.FixedSizeListType); ok {
+		return fmt.Sprintf("fixed_list<%s>[%d]", values.DataType(), list.Len())
+	}
+	return column.DataType().String()
 }
 
 // noNulls fails on a null, since models know none. Deliver halves the batch until the row fails alone.
