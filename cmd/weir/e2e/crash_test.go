@@ -1,0 +1,86 @@
+package e2e_test
+
+import (
+	"context"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// flowQueries are published while workers come and go.
+	flowQueries = 4000
+	// flowAhead of what was answered the publisher stays, so that there is always work in hand, however
+	// fast the machine.
+	flowAhead = 600
+)
+
+// flow publishes toy queries, at most flowAhead more than are answered, while during does something about
+// the workers; then it waits until all are answered.
+func flow(t *testing.T, p pipe, got *predictions, during func()) {
+	t.Helper()
+	client := p.client(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	var publisher errgroup.Group
+	publisher.Go(func() error {
+		const step = 100
+		for n := 0; n < flowQueries; n += step {
+			if err := got.reach(ctx, n-flowAhead); err != nil {
+				return err
+			}
+			if err := client.ProduceSync(ctx, toyRecords(p.topic("queries"), n, n+step)...).FirstErr(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	got.await(t, flowQueries/3)
+	during()
+	if err := publisher.Wait(); err != nil {
+		t.Fatalf("publish: %v", err)
+	}
+	got.await(t, flowQueries)
+}
+
+// A worker that dies in the middle loses nothing: others, or the next one, answer what it had in hand. Some
+// of that may be answered twice.
+func TestCrash(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		workers [][]string
+		again   bool // another worker takes the place of the first
+		edits   []string
+	}{
+		{"one of two", [][]string{nil, nil}, false, nil},
+		{"the only one, which comes back", [][]string{nil}, true, nil},
+		{"first of two segments", [][]string{{"--segments", "light"}, {"--segments", "heavy"}}, true, nil},
+		{"second of two segments", [][]string{{"--segments", "heavy"}, {"--segments", "light"}}, true, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, cl cluster) {
+				p := cl.toyPipe(t, c.edits...)
+				var workers []worker
+				for _, args := range c.workers {
+					workers = append(workers, p.work(t, args...))
+				}
+				got := p.predictions(t)
+				flow(t, p, got, func() {
+					workers[0].kill(t)
+					if c.again {
+						workers[0] = p.begin(t, c.workers[0]...)
+					} else {
+						workers = workers[1:]
+					}
+				})
+				for _, w := range workers {
+					if code, _ := w.stop(t); code != 0 {
+						t.Errorf("%s: exit code %d", w.name, code)
+					}
+				}
+				checkToys(t, got.all(t), flowQueries)
+				t.Logf("%d queries, none lost, %d answered twice", flowQueries, got.duplicates(t))
+			})
+		})
+	}
+}
