@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+
 	"weir/connectors/kafka"
 	"weir/schemas"
 )
@@ -209,6 +211,7 @@ func TestPartitionFor(t *testing.T) {
 
 // A broker that cannot be reached ends Dial soon, with one line that names it and says what to do.
 func TestUnreachable(t *testing.T) {
+	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -306,16 +309,53 @@ func TestProduceGivesUpWithItsContext(t *testing.T) {
 	equal(t, "records", values(consume(t, c, topic, []int64{0}, 1)), "[kept]")
 }
 
+// Close breaks even the polls in flight.
 func TestClosedClient(t *testing.T) {
-	c := dial(t, embedded(t).Addr(), kafka.Options{})
+	l := &line{}
+	c := dial(t, embedded(t).Addr(), kafka.Options{Dialer: l.DialContext})
 	topic := newTopic(t, c, 1)
-	consumed := make(chan error, 1)
+	produce(t, c, topic, 0, "x")
+	first, consumed := make(chan struct{}), make(chan error, 1)
 	go func() {
-		consumed <- c.Consume(context.Background(), topic, []int64{0}, func(schemas.Record) error { return nil })
+		consumed <- c.Consume(context.Background(), topic, []int64{0}, func(schemas.Record) error { close(first); return nil })
 	}()
+	receive(t, "record", first)
 	c.Close()
-	receive(t, "end of Consume", consumed)
+	if err := receive(t, "end of Consume", consumed); err == nil {
+		t.Error("Consume ended without an error, although its context lives")
+	}
+	for _, nc := range l.conns {
+		if err := nc.SetDeadline(time.Now()); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a connection is still open: %v", err)
+		}
+	}
 	if _, err := c.Produce(context.Background(), topic, 0, []schemas.Message{message("x")}); err == nil {
 		t.Error("Produce after Close: no error")
 	}
+}
+
+// When a partition's leader moves, writing and reading follow it at once.
+func TestLeaderMoves(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.GroupMinSessionTimeout(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	c := dial(t, cluster.ListenAddrs()[0], kafka.Options{})
+	topic := newTopic(t, c, 1)
+	r := newConsumer(c, topic, topic).start(t)
+	for i := range 6 {
+		value := fmt.Sprint(i)
+		began := time.Now()
+		produce(t, c, topic, 0, value)
+		r.await(t, []string{value})
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("after a move to node %d: %v", cluster.LeaderFor(topic, 0), took)
+		}
+		if err := cluster.MoveTopicPartition(topic, 0, int32(i%3)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.end(t)
 }

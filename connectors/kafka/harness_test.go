@@ -23,7 +23,19 @@ import (
 	"weir/schemas"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(leakless{m}) }
+
+// leakless fails a run after which Arrow buffers are still in use.
+type leakless struct{ *testing.M }
+
+func (l leakless) Run() int {
+	failed := l.M.Run()
+	if n := schemas.Allocator.InUse(); n != 0 && failed == 0 {
+		fmt.Printf("FAIL: %d bytes of Arrow buffers were never released\n", n)
+		return 1
+	}
+	return failed
+}
 
 // patience bounds every wait of these tests; none comes near it unless something is broken.
 const patience = 30 * time.Second
@@ -37,6 +49,7 @@ func TestRealKafka(t *testing.T) {
 
 // conform runs the same case on the embedded broker and, where there is one, on a real Kafka.
 func conform(t *testing.T, test func(t *testing.T, addr string)) {
+	t.Parallel()
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
 		test(t, embedded(t).Addr())
@@ -281,7 +294,14 @@ func (r *consumer) await(t testing.TB, rows []string) {
 	}
 	r.mu.Unlock()
 	for len(missing) > 0 {
-		delete(missing, receive(t, fmt.Sprintf("delivery of %d rows", len(missing)), r.delivered))
+		select {
+		case row := <-r.delivered:
+			delete(missing, row)
+		case err := <-r.ran:
+			t.Fatalf("the source ended: %v", err)
+		case <-time.After(patience):
+			t.Fatalf("%d rows were not delivered", len(missing))
+		}
 	}
 }
 

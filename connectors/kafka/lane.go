@@ -178,12 +178,8 @@ func (l *lane) shrink() {
 		p.s.next = p.from
 		again = append(again, p.s)
 	}
-	for _, s := range l.queue {
-		if s != again[len(b.parts)-1] { // its rest still stands at the head
-			again = append(again, s)
-		}
-	}
-	l.queue = again
+	// A sending whose rest still waits stands here twice; the second time nothing is left of it.
+	l.queue = append(again, l.queue...)
 }
 
 // fail ends the senders of the batch, or of everything that waits.

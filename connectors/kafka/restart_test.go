@@ -17,6 +17,7 @@ import (
 
 // restarting runs a case on a broker that can be stopped and started again.
 func restarting(t *testing.T, test func(t *testing.T, addr string, stop, start func())) {
+	t.Parallel()
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()

@@ -147,6 +147,7 @@ func TestSinkSharesRefusals(t *testing.T) {
 }
 
 func TestSinkNeedsItsPartition(t *testing.T) {
+	t.Parallel()
 	c := dial(t, embedded(t).Addr(), kafka.Options{})
 	topic := newTopic(t, c, 2)
 	for name, partition := range map[string]int32{topic: 2, "nowhere": 0} {

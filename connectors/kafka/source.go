@@ -34,7 +34,8 @@ type Source struct {
 	InFlightRows, InFlightBytes int
 	// CommitEvery is how often finished prefixes are committed. Default 200ms.
 	CommitEvery time.Duration
-	// Drain is how long deliveries may go on once their partition is to be given back. Default 1.5s.
+	// Drain is how long deliveries may go on once their partition is to be given back. Default 1.2s, so that
+	// leaving takes less than two.
 	Drain time.Duration
 	// Session is how long a member that died keeps its partitions; Heartbeat is how soon the others learn
 	// of a new member; Rebalance is how long they have to join again; JoinBackoff is the pause after a
@@ -65,7 +66,7 @@ func (s *Source) defaults() Source {
 	or(&d.InFlightRows, 4096)
 	or(&d.InFlightBytes, 16<<20)
 	or(&d.CommitEvery, 200*time.Millisecond)
-	or(&d.Drain, 1500*time.Millisecond)
+	or(&d.Drain, 1200*time.Millisecond)
 	or(&d.Session, 6*time.Second)
 	or(&d.Heartbeat, 300*time.Millisecond)
 	or(&d.Rebalance, 10*time.Second)

@@ -68,6 +68,7 @@ func TestTwoMembers(t *testing.T) {
 			}
 		}
 		first, second := newConsumer(c, topic, topic), newConsumer(c, topic, topic)
+		second.committed = first.committed // whoever owns a partition commits it
 		one, two := shares(first), shares(second)
 		first.start(t)
 		until(one, 4)
@@ -83,11 +84,9 @@ func TestTwoMembers(t *testing.T) {
 			}
 		}
 		send("both")
-		for p := range 4 {
-			// Whoever owns it commits it.
-			both := []*consumer{first, second}
-			i := slices.IndexFunc(both, func(r *consumer) bool { return len(r.opened) > 0 && owns(r, int32(p)) })
-			both[max(i, 0)].awaitCommit(t, int64(p), 100)
+		for range 4 {
+			for receive(t, "commit", first.committed)[1] != 100 {
+			}
 		}
 		first.end(t)
 		until(two, 4)
@@ -100,26 +99,6 @@ func TestTwoMembers(t *testing.T) {
 			}
 		}
 	})
-}
-
-// owns says whether the last generation opened p in r, looking through what it opened.
-func owns(r *consumer, p int32) bool {
-	opened, closed := 0, 0
-	for range len(r.opened) {
-		x := <-r.opened
-		r.opened <- x
-		if x.ID == p {
-			opened++
-		}
-	}
-	for range len(r.closed) {
-		x := <-r.closed
-		r.closed <- x
-		if x == p {
-			closed++
-		}
-	}
-	return opened > closed
 }
 
 func TestMark(t *testing.T) {
@@ -230,9 +209,14 @@ func TestDrain(t *testing.T) {
 		r.deliver = func(ctx context.Context, _ pipeline.Partition, b arrow.Record) error {
 			inHand <- struct{}{}
 			switch rowsOf(b)[0] {
-			case "slow": // finishes only after the stop
+			case "slow": // takes a while longer than the stop
 				<-stopping
-				return nil
+				select {
+				case <-time.After(200 * time.Millisecond):
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
 			case "stuck":
 				<-ctx.Done()
 				return ctx.Err()
@@ -315,7 +299,7 @@ func TestPermanentErrorStopsTheSource(t *testing.T) {
 // Rows in flight stay within the bound, and what routed tells frees it before the delivery returns.
 func TestInFlightBound(t *testing.T) {
 	c := dial(t, embedded(t).Addr(), kafka.Options{})
-	topic := newTopic(t, c, 1)
+	topic := newTopic(t, c, 2)
 	produce(t, c, topic, 0, numbers("", 100)...)
 	var flying, most atomic.Int64
 	r := newConsumer(c, topic, topic)
@@ -324,6 +308,9 @@ func TestInFlightBound(t *testing.T) {
 	goOn, linger := make(chan struct{}), make(chan struct{})
 	open := func(ctx context.Context, p pipeline.Partition) (pipeline.Owner, error) {
 		return deliverFunc(func(_ context.Context, b arrow.Record, routed func()) error {
+			if p.ID == 1 {
+				return nil
+			}
 			if n := flying.Add(b.NumRows()); n > most.Load() {
 				most.Store(n)
 			}
@@ -342,6 +329,9 @@ func TestInFlightBound(t *testing.T) {
 	for range 3 {
 		receive(t, "delivery", began)
 	}
+	// The other partition is not held up, and while it works a fourth delivery would have begun.
+	produce(t, c, topic, 1, "a", "b", "c")
+	r.awaitCommit(t, 1, 3)
 	close(goOn)
 	for range 7 { // although none of the first three has returned
 		receive(t, "delivery", began)
@@ -353,6 +343,18 @@ func TestInFlightBound(t *testing.T) {
 	if most.Load() > 30 {
 		t.Errorf("%d rows in flight, the bound is 30", most.Load())
 	}
+}
+
+// A delivery larger than the bound goes alone.
+func TestLargerThanTheBound(t *testing.T) {
+	c := dial(t, embedded(t).Addr(), kafka.Options{})
+	topic := newTopic(t, c, 1)
+	produce(t, c, topic, 0, numbers("", 100)...)
+	r := newConsumer(c, topic, topic)
+	r.source.MaxRows, r.source.InFlightRows, r.source.InFlightBytes = 10, 5, 5
+	r.start(t)
+	r.await(t, numbers("", 100))
+	r.end(t)
 }
 
 type deliverFunc func(ctx context.Context, b arrow.Record, routed func()) error
