@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -26,6 +27,14 @@ func Column[T arrow.Array](rec arrow.Record, name string) (T, error) {
 func Has(rec arrow.Record, name string) bool { return index(rec, name) >= 0 }
 
 func index(rec arrow.Record, name string) int {
+	if r, ok := rec.(*record); ok {
+		for i := range r.fields {
+			if r.fields[i].Name == name {
+				return i
+			}
+		}
+		return -1
+	}
 	if at := rec.Schema().FieldIndices(name); len(at) > 0 {
 		return at[0]
 	}
@@ -64,36 +73,39 @@ type Named struct {
 // With returns rec with columns added behind, or replaced in place where the name is there already. The
 // arrays are retained, not consumed; the caller owns the result.
 func With(rec arrow.Record, cols ...Named) arrow.Record {
-	fields := append(make([]arrow.Field, 0, int(rec.NumCols())+len(cols)), rec.Schema().Fields()...)
+	old, meta := fieldsOf(rec)
+	fields := append(make([]arrow.Field, 0, len(old)+len(cols)), old...)
 	arrays := append(make([]arrow.Array, 0, cap(fields)), rec.Columns()...)
 	for _, c := range cols {
 		field := arrow.Field{Name: c.Name, Type: c.Array.DataType(), Nullable: true}
-		at := -1
-		for i := range fields {
-			if fields[i].Name == c.Name {
-				at = i
-			}
-		}
+		at := slices.IndexFunc(fields, func(f arrow.Field) bool { return f.Name == c.Name })
 		if at < 0 {
 			fields, arrays = append(fields, field), append(arrays, c.Array)
 			continue
 		}
 		fields[at], arrays[at] = field, c.Array
 	}
-	meta := rec.Schema().Metadata()
-	return array.NewRecord(arrow.NewSchema(fields, &meta), arrays, rec.NumRows())
+	return newRecord(fields, meta, retained(arrays), rec.NumRows())
+}
+
+func retained(arrays []arrow.Array) []arrow.Array {
+	for _, a := range arrays {
+		a.Retain()
+	}
+	return arrays
 }
 
 // Select returns the columns whose names keep accepts. The caller owns the result; the data is shared.
 func Select(rec arrow.Record, keep func(name string) bool) arrow.Record {
 	var fields []arrow.Field
 	var arrays []arrow.Array
-	for i, f := range rec.Schema().Fields() {
+	old, _ := fieldsOf(rec)
+	for i, f := range old {
 		if keep(f.Name) {
 			fields, arrays = append(fields, f), append(arrays, rec.Column(i))
 		}
 	}
-	return array.NewRecord(arrow.NewSchema(fields, nil), arrays, rec.NumRows())
+	return newRecord(fields, arrow.Metadata{}, retained(arrays), rec.NumRows())
 }
 
 // Take returns the given rows in the given order; a row may stand several times. A run of neighbours is a
@@ -106,7 +118,8 @@ func Take(rec arrow.Record, rows []int) arrow.Record {
 	for i := range arrays {
 		arrays[i] = takeArray(rec.Column(i), rows)
 	}
-	return ownedRecord(rec.Schema(), arrays, len(rows))
+	fields, meta := fieldsOf(rec)
+	return newRecord(fields, meta, arrays, int64(len(rows)))
 }
 
 // contiguous says whether rows is a run that ascends by one, and where it starts.
@@ -122,13 +135,11 @@ func contiguous(rows []int) (from int, ok bool) {
 	return rows[0], true
 }
 
-// ownedRecord makes a record of arrays and gives up the caller's references to them.
+// ownedRecord makes a record of arrays that fit the schema, and takes over the caller's references to them.
 func ownedRecord(schema *arrow.Schema, arrays []arrow.Array, rows int) arrow.Record {
-	rec := array.NewRecord(schema, arrays, int64(rows))
-	for _, a := range arrays {
-		a.Release()
-	}
-	return rec
+	r := newRecord(schema.Fields(), schema.Metadata(), arrays, int64(rows))
+	r.schema.Store(schema)
+	return r
 }
 
 // Split parts the rows by a predicate, keeping their order. Both parts always come, perhaps with zero rows;
@@ -180,19 +191,15 @@ func Concat(recs []arrow.Record) (arrow.Record, error) {
 			return nil, fmt.Errorf("schemas: concatenate column %q: %w", f.Name, err)
 		}
 	}
-	return ownedRecord(arrow.NewSchema(fields, nil), arrays, rows), nil
+	return newRecord(fields, arrow.Metadata{}, arrays, int64(rows)), nil
 }
 
 func union(recs []arrow.Record) ([]arrow.Field, error) {
 	var fields []arrow.Field
 	at := map[string]int{}
-	var last *arrow.Schema
 	for _, r := range recs {
-		if r.Schema() == last {
-			continue
-		}
-		last = r.Schema()
-		for _, f := range last.Fields() {
+		here, _ := fieldsOf(r)
+		for _, f := range here {
 			i, known := at[f.Name]
 			if !known {
 				at[f.Name] = len(fields)

@@ -91,7 +91,8 @@ func answersOf(rec arrow.Record) (a answers, err error) {
 	a.version = find[*array.String](&f, ModelVersion)
 	a.late = find[*array.Boolean](&f, Late)
 	a.total = find[*array.Int64](&f, Total)
-	for _, field := range rec.Schema().Fields() {
+	fields, _ := fieldsOf(rec)
+	for _, field := range fields {
 		if name, ok := member(field.Name, RanPrefix, RanModel); ok {
 			a.ran = append(a.ran, f.ran(name))
 		}
