@@ -55,7 +55,12 @@ SIGTERM or Ctrl-C drains: it stops taking queries, finishes and commits what is 
 			if !cmd.Flags().Changed("admin") {
 				o.admin = freeAdmin(o.admin)
 			}
-			return a.run(cmd.Context(), o)
+			err := a.run(cmd.Context(), o)
+			if brokenOff(cmd.Context(), err) {
+				a.log.Info("stopped before it was ready")
+				return nil
+			}
+			return err
 		},
 	}
 	a.brokerFlag(cmd)
@@ -73,6 +78,11 @@ func freeAdmin(addr string) string {
 	}
 	_ = l.Close()
 	return addr
+}
+
+// brokenOff says whether err only tells that ctx has ended: a start that its user breaks off is no failure.
+func brokenOff(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
 }
 
 // run loads, checks and serves a pipeline until ctx ends.
