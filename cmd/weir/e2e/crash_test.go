@@ -84,3 +84,28 @@ func TestCrash(t *testing.T) {
 		})
 	}
 }
+
+// A broker that dies and comes back costs time only: workers try it again until it answers.
+func TestBrokerCrash(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	listen := func(addr string) (*process, cluster) {
+		b := start(t, command("broker", "--data", dir, "--listen", addr))
+		return b, cluster{b.match(t, b.out, `(?m)^(127\.0\.0\.1:\d+)$`)}
+	}
+	b, c := listen("127.0.0.1:0")
+	p := c.toyPipe(t)
+	w := p.work(t)
+	got := p.predictions(t)
+	flow(t, p, got, func() {
+		b.kill(t)
+		b, _ = listen(c.addr)
+	})
+	if code, _ := w.stop(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	checkToys(t, got.all(t), flowQueries)
+	p.awaitCommitted(t, p.group("light"), p.topic("queries"), partitions)
+	t.Logf("%d queries, none lost, %d answered twice", flowQueries, got.duplicates(t))
+	b.kill(t)
+}

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -54,5 +55,40 @@ func TestDrain(t *testing.T) {
 				p.awaitCommitted(t, p.group("light"), p.topic("queries"), partitions)
 			})
 		})
+	}
+}
+
+// However much is in hand, a worker is gone in time. What it could not finish the next one does.
+func TestDrainWithBacklog(t *testing.T) {
+	t.Parallel()
+	const n, step = 20_000, 2000
+	p := embedded(t).toyPipe(t)
+	client := p.client(t)
+	for i := 0; i < n; i += step {
+		publish(t, client, toyRecords(p.topic("queries"), i, i+step)...)
+	}
+	w, got := p.work(t), p.predictions(t)
+	got.await(t, 1000)
+	code, took := w.stop(t)
+	if code != 0 || took > 2*time.Second {
+		t.Errorf("drained in %v, exit code %d; want 2 s at most, and 0", took, code)
+	}
+	then := len(got.all(t))
+	p.work(t)
+	got.await(t, n)
+	checkToys(t, got.all(t), n)
+	t.Logf("drained in %v with %d of %d answered; %d answered twice", took, then, n, got.duplicates(t))
+}
+
+// A worker that is asked to end before it is ready does so.
+func TestStopWhileStarting(t *testing.T) {
+	t.Parallel()
+	c := embedded(t)
+	p := c.toyPipe(t)
+	for _, addr := range []string{c.addr, "127.0.0.1:1"} {
+		w := pipe{cluster{addr}, p.spec, p.name}.begin(t)
+		if code, took := w.stop(t); code != 0 || took > 2*time.Second || strings.Contains(w.log.String(), "weir: ") {
+			t.Errorf("broker %s: ended in %v, exit code %d, %s; want 2 s at most, 0 and no complaint", addr, took, code, w.log)
+		}
 	}
 }
