@@ -61,14 +61,9 @@ func TestDrain(t *testing.T) {
 // However much is in hand, a worker is gone in time. What it could not finish the next one does.
 func TestDrainWithBacklog(t *testing.T) {
 	t.Parallel()
-	const n, step = 20_000, 2000
+	const n = 20_000
 	p := embedded(t).toyPipe(t)
-	client := p.client(t)
-	for i := 0; i < n; i += step {
-		publish(t, client, toyRecords(p.topic("queries"), i, i+step)...)
-	}
-	w, got := p.work(t), p.predictions(t)
-	got.await(t, 1000)
+	w, got := backlog(t, p, n)
 	code, took := w.stop(t)
 	if code != 0 || took > 2*time.Second {
 		t.Errorf("drained in %v, exit code %d; want 2 s at most, and 0", took, code)
