@@ -203,7 +203,7 @@ func TestDrain(t *testing.T) {
 		topic := newTopic(t, c, 1)
 		produce(t, c, topic, 0, "quick", "slow", "stuck", "never")
 		r := newConsumer(c, topic, topic)
-		r.source.MaxRows = 1
+		r.source.MaxRows, r.source.Deliveries = 1, 4
 		stopping := make(chan struct{})
 		inHand := make(chan struct{}, 10)
 		r.deliver = func(ctx context.Context, _ pipeline.Partition, b arrow.Record) error {
@@ -303,7 +303,7 @@ func TestInFlightBound(t *testing.T) {
 	produce(t, c, topic, 0, numbers("", 100)...)
 	var flying, most atomic.Int64
 	r := newConsumer(c, topic, topic)
-	r.source.MaxRows, r.source.InFlightRows = 10, 30
+	r.source.MaxRows, r.source.InFlightRows, r.source.Deliveries = 10, 30, 10
 	began := make(chan struct{}, 100)
 	goOn, linger := make(chan struct{}), make(chan struct{})
 	open := func(ctx context.Context, p pipeline.Partition) (pipeline.Owner, error) {
@@ -343,6 +343,48 @@ func TestInFlightBound(t *testing.T) {
 	if most.Load() > 30 {
 		t.Errorf("%d rows in flight, the bound is 30", most.Load())
 	}
+}
+
+// A partition whose deliveries are stuck is fetched only a little ahead, holds up no other, and goes on once
+// there is room again.
+func TestPausedPartition(t *testing.T) {
+	conform(t, func(t *testing.T, addr string) {
+		c := dial(t, addr, kafka.Options{})
+		topic := newTopic(t, c, 2)
+		var want []string
+		for _, n := range numbers("", 60) {
+			want = append(want, n+strings.Repeat("x", 100<<10))
+		}
+		produce(t, c, topic, 0, want...) // 6 MB, six times what a partition may bring at once
+		r := newConsumer(c, topic, topic)
+		r.source.MaxRows, r.source.InFlightRows = 1, 1
+		var fetches atomic.Int64
+		r.source.Events.Fetched = func(_ string, p int32, _, _ int, _ time.Duration) {
+			if p == 0 {
+				fetches.Add(1)
+			}
+		}
+		release, stuck := make(chan struct{}), make(chan struct{}, 100)
+		r.deliver = func(_ context.Context, p pipeline.Partition, _ arrow.Record) error {
+			if p.ID == 0 {
+				stuck <- struct{}{}
+				<-release
+			}
+			return nil
+		}
+		r.start(t)
+		receive(t, "delivery", stuck)
+		for _, row := range numbers("other", 20) {
+			produce(t, c, topic, 1, row)
+			r.await(t, []string{row})
+		}
+		if n := fetches.Load(); n > 3 {
+			t.Errorf("%d answers were fetched: one is being read, two may wait", n)
+		}
+		close(release)
+		r.await(t, want)
+		r.end(t)
+	})
 }
 
 // A delivery larger than the bound goes alone.
