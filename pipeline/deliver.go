@@ -31,7 +31,9 @@ func (o *owner) Deliver(ctx context.Context, b arrow.Record, routed func()) erro
 		return Permanent(err)
 	}
 	defer fresh.Release()
-	defer redo.Release()
+	if redo != nil {
+		defer redo.Release()
+	}
 	if last, ok := lastOffset(b); ok {
 		o.marks.begin(last, o.positions())
 	}
@@ -41,7 +43,7 @@ func (o *owner) Deliver(ctx context.Context, b arrow.Record, routed func()) erro
 	again := *d
 	again.redo = true
 	err = d.run(fresh)
-	if err == nil && redo.NumRows() > 0 {
+	if err == nil && redo != nil {
 		err = again.run(redo)
 	}
 	if err != nil {
@@ -95,22 +97,24 @@ func (d *delivery) part(b arrow.Record) (arrow.Record, error) {
 		b.Release()
 		return nil, Permanent(err)
 	}
-	final := 0
-	for i := range status.Len() {
-		if schemas.Status(status.Value(i)).Final() {
-			final++
+	var final, open []int
+	for i, s := range status.Uint8Values() {
+		if schemas.Status(s).Final() {
+			final = append(final, i)
+		} else {
+			open = append(open, i)
 		}
 	}
-	if final == 0 {
+	if len(final) == 0 {
 		return b, nil
 	}
 	defer b.Release()
-	ended, open := schemas.Split(b, func(row int) bool { return schemas.Status(status.Value(row)).Final() })
-	if err := d.leave(ended); err != nil {
-		open.Release()
+	narrow := keep(b, d.segment.KeepEnded) // first, so that the columns which end here are not copied
+	defer narrow.Release()
+	if err := d.leave(schemas.Take(narrow, final)); err != nil {
 		return nil, err
 	}
-	return open, nil
+	return schemas.Take(b, open), nil
 }
 
 // expire ends the open rows whose hard deadline has passed: degraded where a model has answered already,

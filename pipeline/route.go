@@ -44,9 +44,8 @@ func (d *delivery) leave(ended arrow.Record) error {
 // no second dead letter; the other way round its bytes would be lost.
 func (d *delivery) writeEnded(rows arrow.Record) error {
 	if w := d.outputs[dead]; w != nil {
-		letters := withRaw(rows, w.Done())
-		defer letters.Release()
-		if letters.NumRows() > 0 {
+		if letters := withRaw(rows, w.Done()); letters != nil {
+			defer letters.Release()
 			if err := d.writeShrinking(dead, letters); err != nil {
 				return err
 			}
@@ -230,21 +229,24 @@ func (d *delivery) report(rows arrow.Record) {
 	}
 }
 
-// withRaw gives the rows whose original bytes belong in dead and are not there yet.
+// withRaw gives the rows whose original bytes belong in dead and are not there yet, nil if there are none.
 func withRaw(rows arrow.Record, done RowSet) arrow.Record {
 	raw, err := schemas.Column[*array.Binary](rows, schemas.Raw)
 	if err != nil || raw.NullN() == raw.Len() {
-		return schemas.Take(rows, nil)
+		return nil
 	}
 	offsets, row, err := identity(rows)
 	if err != nil {
-		return schemas.Take(rows, nil)
+		return nil
 	}
 	var letters []int
 	for i := range raw.Len() {
 		if raw.IsValid(i) && !done.Has(offsets[i], row[i]) {
 			letters = append(letters, i)
 		}
+	}
+	if len(letters) == 0 {
+		return nil
 	}
 	return schemas.Take(rows, letters)
 }

@@ -120,7 +120,8 @@ func (o *owner) finished(offset int64, row int32) (routed, decided bool) {
 }
 
 // split gives the rows that are new here, and those whose prediction is stored but whose decision was
-// lost: they run again, for the decision alone. Rows that are stored whole are in neither.
+// lost: they run again, for the decision alone. Rows that are stored whole are in neither. redo is nil where
+// there are none: a batch without rows still costs its columns.
 func (o *owner) split(b arrow.Record) (fresh, redo arrow.Record, err error) {
 	offsets, rows, err := identity(b)
 	if err != nil {
@@ -137,7 +138,10 @@ func (o *owner) split(b arrow.Record) (fresh, redo arrow.Record, err error) {
 	}
 	if len(freshRows) == len(offsets) {
 		b.Retain()
-		return b, schemas.Take(b, nil), nil
+		return b, nil, nil
 	}
-	return schemas.Take(b, freshRows), schemas.Take(b, redoRows), nil
+	if len(redoRows) > 0 {
+		redo = schemas.Take(b, redoRows)
+	}
+	return schemas.Take(b, freshRows), redo, nil
 }
