@@ -25,11 +25,17 @@ type shard struct {
 
 	deliveries sync.WaitGroup
 
+	// What the decoder holds, which belongs to the reading goroutine: the offset behind it and the first
+	// stamp. held is 0 when there is nothing.
+	held  int64
+	stamp time.Time
+
 	mu        sync.Mutex
 	flights   []*flight // not yet part of the finished prefix, in order
 	prefix    int64     // end of the longest finished prefix
 	committed int64
-	rows      int // in flight, not yet routed
+	flying    int // deliveries that are not yet routed, their rows and bytes
+	rows      int
 	bytes     int
 	room      chan struct{} // closed and replaced when rows leave
 	failed    chan struct{} // closed with the first error
@@ -119,7 +125,8 @@ func (s *shard) begin(owner pipeline.Owner, c *cursor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.owner, s.cursor, s.dec = owner, c, s.g.NewDecoder(s.id)
-	s.flights, s.rows, s.bytes, s.err = nil, 0, 0, nil
+	s.flights, s.flying, s.rows, s.bytes, s.err = nil, 0, 0, 0, nil
+	s.held = 0
 	s.failed = make(chan struct{})
 	s.prefix, s.committed = s.place.offset, s.place.offset
 }
@@ -134,6 +141,7 @@ func (s *shard) deliver(ctx context.Context, chunks <-chan chunk) error {
 			return s.fault()
 		case ch := <-chunks:
 			if ch.from < next {
+				s.flush(ctx)
 				s.restart(ch.from)
 			}
 			next = ch.next
@@ -141,24 +149,48 @@ func (s *shard) deliver(ctx context.Context, chunks <-chan chunk) error {
 				return fmt.Errorf("kafka: read %s/%d: %w", s.g.Topic, s.id, err)
 			}
 			s.g.f.done(s.cursor)
+			s.offer(ctx)
+		case <-s.departed():
+			s.offer(ctx)
 		}
 	}
 }
 
-// chunk delivers the records of a chunk, the last of them as they are: nothing else waits.
+// offer delivers what the decoder holds while few deliveries are in flight. Otherwise it stays, and grows by
+// what comes meanwhile: each delivery costs the same again, however few rows it has, so under load small ones
+// would use up the time that their rows need. Thus the size of a delivery follows the load, without a timer.
+func (s *shard) offer(ctx context.Context) {
+	s.mu.Lock()
+	few := s.flying < s.g.Deliveries
+	s.mu.Unlock()
+	if few {
+		s.flush(ctx)
+	}
+}
+
+// departed is closed when a delivery has made room for what the decoder holds; nil while it holds nothing.
+func (s *shard) departed() <-chan struct{} {
+	if s.held == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.room
+}
+
+// chunk decodes the records of a chunk, and delivers them as often as the decoder is full.
 func (s *shard) chunk(ctx context.Context, ch chunk) error {
-	var stamp time.Time
 	err := eachRecord(s.id, ch.batches, ch.from, func(r *schemas.Record) error {
 		if s.g.taking.Err() != nil {
 			return s.g.taking.Err()
 		}
-		if stamp.IsZero() {
-			stamp = r.Time
+		if s.held == 0 {
+			s.stamp = r.Time
 		}
 		s.dec.Append(*r)
+		s.held = r.Offset + 1
 		if s.dec.Rows() >= s.g.MaxRows || s.dec.Bytes() >= s.g.MaxBytes {
-			s.flush(ctx, r.Offset+1, stamp)
-			stamp = time.Time{}
+			s.flush(ctx)
 		}
 		return nil
 	})
@@ -166,17 +198,21 @@ func (s *shard) chunk(ctx context.Context, ch chunk) error {
 		return nil
 	}
 	if err == nil {
-		s.flush(ctx, ch.next, stamp)
+		s.held = ch.next
 	}
 	return err
 }
 
 // flush delivers what the decoder holds, once there is room for it.
-func (s *shard) flush(ctx context.Context, next int64, stamp time.Time) {
-	fl := &flight{next: next, stamp: stamp, rows: s.dec.Rows(), bytes: s.dec.Bytes()}
+func (s *shard) flush(ctx context.Context) {
+	if s.held == 0 {
+		return
+	}
+	fl := &flight{next: s.held, stamp: s.stamp, rows: s.dec.Rows(), bytes: s.dec.Bytes()}
 	if !s.depart(fl) {
 		return
 	}
+	s.held = 0
 	b := s.dec.Flush()
 	if b == nil { // null records only, or records of a transaction's end
 		s.routed(fl)
@@ -199,7 +235,8 @@ func (s *shard) fly(ctx context.Context, b arrow.Record, fl *flight) {
 func (s *shard) depart(fl *flight) bool {
 	for {
 		s.mu.Lock()
-		if s.rows == 0 || s.rows+fl.rows <= s.g.InFlightRows && s.bytes+fl.bytes <= s.g.InFlightBytes {
+		if s.flying == 0 || s.flying < s.g.Deliveries && s.rows+fl.rows <= s.g.InFlightRows && s.bytes+fl.bytes <= s.g.InFlightBytes {
+			s.flying++
 			s.rows += fl.rows
 			s.bytes += fl.bytes
 			s.flights = append(s.flights, fl)
@@ -222,6 +259,7 @@ func (s *shard) depart(fl *flight) bool {
 func (s *shard) routed(fl *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.flying--
 	s.rows -= fl.rows
 	s.bytes -= fl.bytes
 	close(s.room)

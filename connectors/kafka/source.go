@@ -29,6 +29,9 @@ type Source struct {
 
 	// MaxRows and MaxBytes bound a delivery. Default 256 rows, 1 MiB.
 	MaxRows, MaxBytes int
+	// Deliveries bounds how many deliveries of a partition are not yet routed. Default 2: one that is with a
+	// model and one that is behind or before it. What comes meanwhile goes into the next one.
+	Deliveries int
 	// InFlightRows and InFlightBytes bound what a partition has delivered but not yet routed. Default 4096
 	// rows, 16 MiB.
 	InFlightRows, InFlightBytes int
@@ -63,6 +66,7 @@ func (s *Source) defaults() Source {
 	d := *s
 	or(&d.MaxRows, 256)
 	or(&d.MaxBytes, 1<<20)
+	or(&d.Deliveries, 2)
 	or(&d.InFlightRows, 4096)
 	or(&d.InFlightBytes, 16<<20)
 	or(&d.CommitEvery, 200*time.Millisecond)
