@@ -73,14 +73,22 @@ func (c *cluster) paced(ctx context.Context, ours, floor *subject, records []Rec
 			return err
 		}
 	}
+	var oursBusy, floorBusy [2]float64 // of the subject's core and of the other one
 	err := alternate(c.pairs(), func(first bool) error {
-		s, to := floor, &theirs
+		s, to, busy := floor, &theirs, &floorBusy
 		if first {
-			s, to = ours, &mine
+			s, to, busy = ours, &mine, &oursBusy
+		}
+		m, err := c.meter(s)
+		if err != nil {
+			return err
 		}
 		h, err := c.openLoop(ctx, s, records, rate, count, arrivals+uint64(len(*to))) // both get the same arrivals
 		*to = append(*to, h)
-		return err
+		subject, rest, err2 := c.busy(s, m)
+		busy[0] += subject / float64(c.pairs())
+		busy[1] += rest / float64(c.pairs())
+		return firstOf(err, err2)
 	})
 	if err != nil {
 		return err
@@ -101,7 +109,8 @@ func (c *cluster) paced(ctx context.Context, ours, floor *subject, records []Rec
 		}
 		r.Note = fmt.Sprintf("all blocks together: ours %.2f, floor %.2f", together(mine, all, q.quantile), together(theirs, all, q.quantile))
 		if q.aim > 0 {
-			r.Note += fmt.Sprintf("; aim ≤ %d ms", most)
+			r.Note += fmt.Sprintf(", aim ≤ %d; busy: subject's core %.0f and %.0f %%, the other %.0f and %.0f %%", most,
+				100*oursBusy[0], 100*floorBusy[0], 100*oursBusy[1], 100*floorBusy[1])
 		}
 		emit(r)
 	}

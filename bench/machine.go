@@ -159,6 +159,27 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * (time.Second / 100), errors.Join(err1, err2)
 }
 
+// A meter tells how busy the two cores were since it began.
+type meter struct {
+	began         time.Time
+	subject, rest time.Duration
+}
+
+func (c *cluster) meter(s *subject) (m meter, err error) {
+	m = meter{began: time.Now(), rest: cpuTime()}
+	broker, err1 := c.broker.cpu()
+	m.rest += broker
+	m.subject, err = s.cpu()
+	return m, errors.Join(err, err1)
+}
+
+// busy is the share of each core's time that was used.
+func (c *cluster) busy(s *subject, m meter) (subject, rest float64, err error) {
+	now, err := c.meter(s)
+	took := now.began.Sub(m.began).Seconds()
+	return (now.subject - m.subject).Seconds() / took, (now.rest - m.rest).Seconds() / took, err
+}
+
 // stop ends the process and waits for it.
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGCONT)
