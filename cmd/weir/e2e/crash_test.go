@@ -85,33 +85,23 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// backlog publishes n toy queries and then starts a worker, which has thousands of them in hand when it is
-// given back, with the first ones answered and its first commits made.
-func backlog(t *testing.T, p pipe, n int) (worker, *predictions) {
-	t.Helper()
-	const step = 2000
-	client := p.client(t)
-	for i := 0; i < n; i += step {
-		publish(t, client, toyRecords(p.topic("queries"), i, i+step)...)
+// What is committed is answered, with however much in hand a worker dies. Every image goes to the heavy
+// model, which makes for seconds of work, all of it in flight.
+func TestCrashWithBacklog(t *testing.T) {
+	needONNX(t)
+	t.Parallel()
+	p := embedded(t).fashion(t, "at_least: 0.925", "at_least: 1")
+	queries, client := images(t, 6000), p.client(t)
+	for i := 0; i < len(queries); i += 1000 {
+		publish(t, client, spread(p.topic("queries"), queries[i:i+1000])...)
 	}
 	w, got := p.work(t), p.predictions(t)
-	got.await(t, 1000)
 	eventually(t, "a commit", func() bool { return len(committed(t, client, p.group("light"), p.topic("queries"))) > 0 })
-	return w, got
-}
-
-// What is committed is answered, with however much in hand a worker dies.
-func TestCrashWithBacklog(t *testing.T) {
-	t.Parallel()
-	const n = 20_000
-	p := embedded(t).toyPipe(t)
-	w, got := backlog(t, p, n)
 	w.kill(t)
 	then := len(got.all(t))
 	p.work(t)
-	got.await(t, n)
-	checkToys(t, got.all(t), n)
-	t.Logf("died with %d of %d answered; %d answered twice", then, n, got.duplicates(t))
+	got.await(t, len(queries))
+	t.Logf("died with %d of %d answered; %d answered twice", then, len(queries), got.duplicates(t))
 }
 
 // A broker that dies and comes back costs time only: workers try it again until it answers.

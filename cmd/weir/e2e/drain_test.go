@@ -63,7 +63,12 @@ func TestDrainWithBacklog(t *testing.T) {
 	t.Parallel()
 	const n = 20_000
 	p := embedded(t).toyPipe(t)
-	w, got := backlog(t, p, n)
+	client := p.client(t)
+	for i := 0; i < n; i += 2000 {
+		publish(t, client, toyRecords(p.topic("queries"), i, i+2000)...)
+	}
+	w, got := p.work(t), p.predictions(t)
+	got.await(t, 1000)
 	code, took := w.stop(t)
 	if code != 0 || took > 2*time.Second {
 		t.Errorf("drained in %v, exit code %d; want 2 s at most, and 0", took, code)

@@ -272,3 +272,11 @@ func images(t *testing.T, n int) (queries [][]byte) {
 	}
 	return queries
 }
+
+// spread makes records of queries, over all partitions.
+func spread(topic string, queries [][]byte) (records []*kgo.Record) {
+	for i, q := range queries {
+		records = append(records, &kgo.Record{Topic: topic, Partition: int32(i % partitions), Value: q})
+	}
+	return records
+}
