@@ -246,6 +246,27 @@ func TestUnknownColumn(t *testing.T) {
 	rejected("wrong_type", "surprise", "").check(t, "an unknown column", pr)
 }
 
+// A prediction that its topic does not take is told as failed, so that nobody waits for it.
+func TestPredictionTooLarge(t *testing.T) {
+	t.Parallel()
+	p := embedded(t).toyFiles(t, "columns: [store]")
+	p.createTopic(t, p.topic("predictions"), partitions, map[string]string{"max.message.bytes": "4000"})
+	p.create(t).work(t)
+	records := toyRecords(p.topic("queries"), 0, 30)
+	records[7].Value = fmt.Appendf(nil, `{"query_id":"long","x":[8,0,0,0],"store":"%s"}`, strings.Repeat("store ", 1000))
+	publish(t, p.client(t), records...)
+	got := p.predictions(t)
+	got.await(t, 30)
+	for id, pr := range got.once(t) {
+		switch {
+		case id != "long" && pr.Status != "answered":
+			t.Errorf("got %s, want it answered", pr.record.Value)
+		case id == "long" && (pr.Status != "failed" || pr.Reason.Code != "too_large" || !strings.Contains(pr.Reason.Message, p.topic("predictions"))):
+			t.Errorf("got %s, want it to have failed, as too large for its topic", pr.record.Value)
+		}
+	}
+}
+
 // arrowStream writes columns as one batch of an Arrow IPC stream.
 func arrowStream(columns ...field) []byte {
 	var fields []arrow.Field

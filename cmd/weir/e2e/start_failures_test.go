@@ -109,6 +109,16 @@ func checkFailure(t *testing.T, got outcome, spec string, lines int, want ...str
 	t.Log(got.err)
 }
 
+// Topics that do not fit each other are found when the first partition is opened.
+func TestPartitionsDiffer(t *testing.T) {
+	t.Parallel()
+	p := embedded(t).toyFiles(t)
+	p.createTopic(t, p.topic("predictions"), 1, nil)
+	p.create(t)
+	got := run(t, command("run", p.spec, "--broker", p.addr, "--admin", "127.0.0.1:0", "--log-level", "error"))
+	checkFailure(t, got, p.spec, 1, p.topic("predictions"), "has only 1 partitions", "give both topics the same number")
+}
+
 // A spec's faults are told all at once, a line each.
 func TestSpecFaults(t *testing.T) {
 	t.Parallel()
