@@ -291,7 +291,7 @@ func (w *whole) run(ctx context.Context) (queries int, err error) {
 		}
 		rec := w.dec.Flush()
 		queries += int(rec.NumRows())
-		err := w.owner.Deliver(ctx, rec, func() {})
+		err := w.owner.Deliver(ctx, pipeline.Delivery{Rows: rec, Next: w.offset + 1, Routed: func() {}})
 		rec.Release()
 		if err != nil {
 			return 0, err
@@ -313,6 +313,9 @@ func (d drop) Open(context.Context, pipeline.Partition, pipeline.Position) (pipe
 
 // Done implements pipeline.Writer.
 func (drop) Done() pipeline.RowSet { return pipeline.NoRows{} }
+
+// Epoch implements pipeline.Writer.
+func (drop) Epoch() int32 { return 0 }
 
 // Position implements pipeline.Writer.
 func (drop) Position() pipeline.Position { return pipeline.Position{0} }

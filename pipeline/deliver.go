@@ -23,10 +23,10 @@ type delivery struct {
 
 // Deliver implements Owner. It writes answered rows while later stages still run: waiting for the end
 // would be one write fewer, but an easy query would wait for a hard one.
-func (o *owner) Deliver(ctx context.Context, b arrow.Record, routed func()) error {
-	routed = sync.OnceFunc(routed)
+func (o *owner) Deliver(ctx context.Context, in Delivery) error {
+	routed := sync.OnceFunc(in.Routed)
 	defer routed()
-	fresh, redo, err := o.split(b)
+	fresh, redo, err := o.split(in.Rows)
 	if err != nil {
 		return Permanent(err)
 	}
@@ -34,9 +34,7 @@ func (o *owner) Deliver(ctx context.Context, b arrow.Record, routed func()) erro
 	if redo != nil {
 		defer redo.Release()
 	}
-	if last, ok := lastOffset(b); ok {
-		o.marks.begin(last, o.positions())
-	}
+	o.marks.begin(in.Next, o.positions())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	d := &delivery{owner: o, ctx: ctx, routes: &errgroup.Group{}, decisions: &errgroup.Group{}}
@@ -149,17 +147,4 @@ func identity(b arrow.Record) ([]int64, []int32, error) {
 		return nil, nil, fmt.Errorf("pipeline: not a batch of queries: %w", err)
 	}
 	return offsets.Int64Values(), rows.Int32Values(), nil
-}
-
-// lastOffset is the highest offset in a batch.
-func lastOffset(b arrow.Record) (int64, bool) {
-	offsets, _, err := identity(b)
-	if err != nil || len(offsets) == 0 {
-		return 0, false
-	}
-	last := offsets[0]
-	for _, o := range offsets {
-		last = max(last, o)
-	}
-	return last, true
 }

@@ -91,7 +91,7 @@ type memory struct {
 	large []int64
 	// maxRaw, if not 0, bounds the original bytes of a row, and lines tell how many those are.
 	maxRaw int
-	done   map[int64]bool
+	done   map[int64]int32
 	fail   error
 	gate   chan struct{} // if not nil: writes wait for it
 	wrote  chan string   // if not nil: told of every line
@@ -99,8 +99,14 @@ type memory struct {
 
 func (m *memory) Open(context.Context, Partition, Position) (Writer, error) { return m, nil }
 func (m *memory) Close() error                                              { return nil }
-func (m *memory) Has(offset int64, _ int32) bool                            { return m.done[offset] }
-func (m *memory) Done() RowSet                                              { return m }
+func (m *memory) Epoch() int32                                              { return 2 }
+func (m *memory) Done() RowSet                                              { return memoryRows{m} }
+
+// memoryRows are the rows that an earlier owner wrote, in the epoch that done tells.
+type memoryRows struct{ *memory }
+
+func (m memoryRows) Has(offset int64, _ int32) bool    { return m.done[offset] != 0 }
+func (m memoryRows) Epoch(offset int64, _ int32) int32 { return m.done[offset] }
 
 func (m *memory) Position() Position {
 	m.mu.Lock()
@@ -166,6 +172,9 @@ func show(b arrow.Record, row int) string {
 	if late, err := schemas.Column[*array.Boolean](b, schemas.Late); err == nil && late.Value(row) {
 		parts = append(parts, "late")
 	}
+	if epoch, err := schemas.Column[*array.Int32](b, schemas.Epoch); err == nil && epoch.Value(row) != 2 {
+		parts = append(parts, fmt.Sprint("epoch ", epoch.Value(row)))
+	}
 	return strings.Join(parts, " ")
 }
 
@@ -192,7 +201,7 @@ func open(t *testing.T, o *outputs, withNext bool, stages ...Stage) Owner {
 func deliver(t *testing.T, owner Owner, b arrow.Record) error {
 	t.Helper()
 	calls := 0
-	err := owner.Deliver(t.Context(), b, func() { calls++ })
+	err := owner.Deliver(t.Context(), Delivery{Rows: b, Next: 100, Routed: func() { calls++ }})
 	if calls != 1 {
 		t.Errorf("routed was called %d times, want once", calls)
 	}
@@ -275,11 +284,11 @@ func TestDeliverRoutedBeforeDecisions(t *testing.T) {
 	owner := open(t, &o, false)
 	b := batch(t, 0, 1)
 	defer b.Release()
-	err := owner.Deliver(t.Context(), b, func() {
+	err := owner.Deliver(t.Context(), Delivery{Rows: b, Next: 1, Routed: func() {
 		wantLines(t, "predictions at routed", &o.predictions, "0 answered")
 		wantLines(t, "decisions at routed", &o.decisions)
 		close(o.decisions.gate)
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -419,19 +428,20 @@ func TestDeliverEndsWhatNextCannotTake(t *testing.T) {
 	wantLines(t, "decisions", &o.decisions, "1 failed too_large the record is larger than the next topic takes: 1 MiB")
 }
 
-// A new owner writes no row again that its predecessor wrote; a lost decision alone is made up for.
+// A new owner writes no row again that its predecessor wrote; a lost decision alone is made up for, and one
+// that belongs to another epoch's prediction is lost.
 func TestDeliverSkipsFinishedRows(t *testing.T) {
 	noLeak(t)
 	var o outputs
-	o.predictions.done = map[int64]bool{0: true, 1: true}
-	o.decisions.done = map[int64]bool{0: true}
-	o.next.done = map[int64]bool{2: true}
-	b := batch(t, 0, 1, 1, 9, 9)
+	o.predictions.done = map[int64]int32{0: 1, 1: 1, 4: 2}
+	o.decisions.done = map[int64]int32{0: 1, 4: 1}
+	o.next.done = map[int64]int32{2: 1}
+	b := batch(t, 0, 1, 1, 9, 9, 1)
 	defer b.Release()
 	if err := deliver(t, open(t, &o, true, endIf(func(x int64) bool { return x == 1 })), b); err != nil {
 		t.Fatal(err)
 	}
 	wantLines(t, "predictions", &o.predictions)
-	wantLines(t, "decisions", &o.decisions, "1 answered")
+	wantLines(t, "decisions", &o.decisions, "1 answered epoch 1", "4 answered")
 	wantLines(t, "next", &o.next, "3 open")
 }

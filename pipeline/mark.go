@@ -21,15 +21,16 @@ type marks struct {
 }
 
 type markEntry struct {
-	last int64 // highest offset in the delivery
+	next int64 // offset behind the delivery
 	at   positions
 }
 
-// begin notes a delivery whose highest offset is last and before which the outputs stood at.
-func (m *marks) begin(last int64, at positions) {
+// begin notes a delivery that ends before next, in offsets of the segment's input, and before which the outputs
+// stood at.
+func (m *marks) begin(next int64, at positions) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.entries = append(m.entries, &markEntry{last, at})
+	m.entries = append(m.entries, &markEntry{next, at})
 }
 
 // before gives the positions below which no row at or above next was written; now is where the outputs
@@ -39,7 +40,7 @@ func (m *marks) before(next int64, now positions) positions {
 	defer m.mu.Unlock()
 	kept := m.entries[:0]
 	for _, e := range m.entries {
-		if e.last >= next {
+		if e.next > next {
 			kept = append(kept, e)
 			now = now.min(e.at)
 		}

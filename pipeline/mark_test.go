@@ -52,7 +52,7 @@ func TestMarkIsBelowEveryUnfinishedRow(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 2).Draw(t, "step") {
 			case 0:
-				m.begin(began, positions{{position}})
+				m.begin(began+1, positions{{position}})
 				open[began] = true
 				began++
 			case 1:

@@ -31,17 +31,26 @@ type Source interface {
 
 // An Owner processes one partition while it is owned.
 type Owner interface {
-	// Deliver processes a batch and returns nil once every row is durable in all outputs. It borrows b.
-	// Several deliveries of a partition run at once. It calls routed exactly once, as soon as the rows
-	// are durable in predictions and next: the delivery then leaves the source's in-flight bound, while
-	// its decisions may linger. An error gives the partition back after the finished prefix is
-	// committed; a Permanent error stops the process.
-	Deliver(ctx context.Context, b arrow.Record, routed func()) error
+	// Deliver processes a batch and returns nil once every row is durable in all outputs. Several deliveries
+	// of a partition run at once. An error gives the partition back after the finished prefix is committed; a
+	// Permanent error stops the process.
+	Deliver(ctx context.Context, d Delivery) error
 	// Mark is asked before the source commits next: output positions below which no row at or above next
 	// was written, in at most 1 KB. nil says that nothing is known.
 	Mark(next int64) []byte
 	// Close is called once, after the last Deliver has returned.
 	Close() error
+}
+
+// A Delivery is what waited in a partition.
+type Delivery struct {
+	// Rows are borrowed by Deliver.
+	Rows arrow.Record
+	// Next is the offset behind the last record, in the segment's input.
+	Next int64
+	// Routed is called exactly once, as soon as the rows are durable in predictions and next: the delivery
+	// then leaves the source's in-flight bound, while its decisions may linger.
+	Routed func()
 }
 
 // A Sink is one output of a segment. Open fences all earlier writers of the partition and reads what they
@@ -58,6 +67,8 @@ type Writer interface {
 	// may come back and ctx lives. Rows that can never be stored are told by a *TooLargeError; all other
 	// rows of b are durable then.
 	Write(ctx context.Context, b arrow.Record) error
+	// Epoch is that of the fence, which rises with every owner of the partition; 0 without one.
+	Epoch() int32
 	// Position is the next offset of each output partition, once everything written is durable.
 	Position() Position
 	Close() error
@@ -69,6 +80,8 @@ type Position []int64
 // A RowSet is a set of rows of one input partition.
 type RowSet interface {
 	Has(offset int64, row int32) bool
+	// Epoch is that of the row's prediction, for a row that the set has.
+	Epoch(offset int64, row int32) int32
 }
 
 // NoRows is the empty RowSet.
@@ -76,6 +89,9 @@ type NoRows struct{}
 
 // Has implements RowSet.
 func (NoRows) Has(int64, int32) bool { return false }
+
+// Epoch implements RowSet.
+func (NoRows) Epoch(int64, int32) int32 { return 0 }
 
 // Outputs of a segment. Next is nil in the last segment; Dead and Decisions may be nil.
 type Outputs struct {

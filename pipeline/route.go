@@ -183,8 +183,8 @@ func keep(rows arrow.Record, column func(string) bool) arrow.Record {
 	return schemas.Select(rows, func(name string) bool { return strings.HasPrefix(name, "_") || column(name) })
 }
 
-// stamp adds how long the rows took and whether that was too long. A stamp in the future counts as now.
-// It borrows rows.
+// stamp adds how long the rows took, whether that was too long, and the epoch of their predictions. A stamp in
+// the future counts as now. It borrows rows.
 func (d *delivery) stamp(rows arrow.Record) (arrow.Record, error) {
 	stamps, err := schemas.Column[*array.Timestamp](rows, schemas.Stamp)
 	if err != nil {
@@ -204,7 +204,26 @@ func (d *delivery) stamp(rows arrow.Record) (arrow.Record, error) {
 	l, t := late.NewArray(), total.NewArray()
 	defer l.Release()
 	defer t.Release()
-	return schemas.With(rows, schemas.Named{Name: schemas.Late, Array: l}, schemas.Named{Name: schemas.Total, Array: t}), nil
+	e := d.epochs(rows)
+	defer e.Release()
+	return schemas.With(rows, schemas.Named{Name: schemas.Late, Array: l}, schemas.Named{Name: schemas.Total, Array: t},
+		schemas.Named{Name: schemas.Epoch, Array: e}), nil
+}
+
+// epochs are those of the rows' predictions: that of this owner, or the one that an earlier owner wrote.
+func (d *delivery) epochs(rows arrow.Record) arrow.Array {
+	b := array.NewInt32Builder(schemas.Allocator)
+	defer b.Release()
+	w := d.outputs[predictions]
+	offsets, row, err := identity(rows)
+	for i := range int(rows.NumRows()) {
+		if d.redo && err == nil {
+			b.Append(w.Done().Epoch(offsets[i], row[i]))
+		} else {
+			b.Append(w.Epoch())
+		}
+	}
+	return b.NewArray()
 }
 
 // report tells of every row that ended and is stored.

@@ -110,13 +110,22 @@ func (o *owner) Close() error {
 	return errors.Join(errs...)
 }
 
-// finished says whether an earlier owner stored the row in a routing output, and whether its decision is
-// there too.
+// finished says whether an earlier owner stored the row in a routing output, and whether the decision that
+// belongs to its prediction is there too.
 func (o *owner) finished(offset int64, row int32) (routed, decided bool) {
 	has := func(output int) bool {
 		return o.outputs[output] != nil && o.outputs[output].Done().Has(offset, row)
 	}
-	return has(predictions) || has(next), o.outputs[decisions] == nil || has(next) || has(decisions)
+	if has(next) {
+		return true, true // its decision is the next segment's
+	}
+	if !has(predictions) {
+		return false, false
+	}
+	if o.outputs[decisions] == nil {
+		return true, true
+	}
+	return true, has(decisions) && o.outputs[decisions].Done().Epoch(offset, row) == o.outputs[predictions].Done().Epoch(offset, row)
 }
 
 // split gives the rows that are new here, and those whose prediction is stored but whose decision was

@@ -34,7 +34,7 @@ func TestDeliverSharesRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := batch(t, 10, 1, 2, 3, 2000)
-	if err := owner.Deliver(t.Context(), b, func() {}); err != nil {
+	if err := owner.Deliver(t.Context(), Delivery{Rows: b, Next: 14, Routed: func() {}}); err != nil {
 		t.Error(err)
 	}
 	b.Release()

@@ -25,6 +25,7 @@ type answers struct {
 	model, version        *array.String
 	late                  *array.Boolean
 	total                 *array.Int64
+	epoch                 *array.Int32
 	ran                   []ranColumns
 	gates                 []gateColumns
 }
@@ -91,6 +92,7 @@ func answersOf(rec arrow.Record) (a answers, err error) {
 	a.version = find[*array.String](&f, ModelVersion)
 	a.late = find[*array.Boolean](&f, Late)
 	a.total = find[*array.Int64](&f, Total)
+	a.epoch = find[*array.Int32](&f, Epoch)
 	fields, _ := fieldsOf(rec)
 	for _, field := range fields {
 		if name, ok := member(field.Name, RanPrefix, RanModel); ok {
@@ -101,6 +103,14 @@ func answersOf(rec arrow.Record) (a answers, err error) {
 		}
 	}
 	return a, f.err
+}
+
+// epochOf is the epoch of the row's prediction, 0 where no fence gives one.
+func (a *answers) epochOf(row int) int32 {
+	if a.epoch == nil || a.epoch.IsNull(row) {
+		return 0
+	}
+	return a.epoch.Value(row)
 }
 
 // member is the middle of a column's name of a family.

@@ -43,9 +43,12 @@ const (
 	ModelVersion = "_model_version"
 
 	// Late says that the answer left after stamp + objective: bool. Total is the time from the stamp
-	// until then in microseconds: int64. Deliver adds both when a row ends.
+	// until then in microseconds: int64. Deliver adds both, and Epoch, when a row ends.
 	Late  = "_late"
 	Total = "_total_us"
+	// Epoch is that of the writer whose prediction the user got: int32. A decision counts only if its epoch
+	// is its prediction's.
+	Epoch = "_epoch"
 )
 
 // Families of columns, one member for each stage, gate or carried header.

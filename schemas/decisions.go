@@ -122,7 +122,7 @@ func (d *decisions) appendRow(b *array.RecordBuilder, a *answers, row int) {
 	}
 	at(decisionStatus).str(Status(a.status.Value(row)).String())
 	at(decisionLate).bool(a.late != nil && a.late.IsValid(row) && a.late.Value(row))
-	at(decisionEpoch).int32(0)
+	at(decisionEpoch).int32(a.epochOf(row))
 	names := at(decisionTensors).open().items()
 	for _, t := range d.tensors {
 		names.str(t)

@@ -35,6 +35,39 @@ func unknownTopic(err error) bool {
 	return errors.As(err, &u)
 }
 
+// FencedError says that another process has taken over the partition's input: this one's writes are refused
+// from then on. It is the normal way to learn of a take-over that one slept through.
+type FencedError struct {
+	Topic     string
+	Partition int32
+	Cause     error
+}
+
+// Error implements error.
+func (e *FencedError) Error() string {
+	return fmt.Sprintf("kafka: write %s/%d: another process has taken over (%v)", e.Topic, e.Partition, e.Cause)
+}
+
+// Unwrap gives the broker's answer.
+func (e *FencedError) Unwrap() error { return e.Cause }
+
+// fencedOff says whether the broker refuses a producer's identity or lost count of its batches; only a new
+// identity helps.
+func fencedOff(err error) bool {
+	var answer kafkago.Error
+	if !errors.As(err, &answer) {
+		return false
+	}
+	switch answer {
+	case kafkago.OutOfOrderSequenceNumber, kafkago.InvalidProducerEpoch, kafkago.InvalidProducerIDMapping,
+		kafkago.UnknownProducerId, kafkago.ProducerFenced, kafkago.InvalidTransactionState:
+		return true
+	}
+	return false
+}
+
+var errEnded = errors.New("kafka: the writer is closed")
+
 var errClosed = errors.New("kafka: the client is closed")
 
 // code turns a broker's error code into an error, nil for 0.

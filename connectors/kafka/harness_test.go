@@ -317,13 +317,14 @@ type testOwner struct {
 	p pipeline.Partition
 }
 
-func (o *testOwner) Deliver(ctx context.Context, b arrow.Record, routed func()) error {
+func (o *testOwner) Deliver(ctx context.Context, d pipeline.Delivery) error {
+	b := d.Rows
 	if o.r.deliver != nil {
 		if err := o.r.deliver(ctx, o.p, b); err != nil {
 			return err
 		}
 	}
-	routed()
+	d.Routed()
 	o.r.mu.Lock()
 	defer o.r.mu.Unlock()
 	for _, row := range rowsOf(b) {

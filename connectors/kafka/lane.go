@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -18,9 +19,14 @@ const (
 
 // A lane is the way into one partition. It has at most one batch in flight, which is what keeps order;
 // messages that arrive meanwhile wait and leave together in the next one.
+//
+// A fenced lane writes with a producer's identity and counts its records, so that a batch which is sent again
+// is stored once, and none is stored after another process has taken over. A batch of it is never given up:
+// it may be stored already, and the next one's number depends on that.
 type lane struct {
 	topic     string
 	partition int32
+	writer    writer    // sequence is that of the next batch; under mu
 	wait      *backoff  // pause before the batch is sent again
 	missing   time.Time // since when the topic has not been found
 
@@ -28,6 +34,7 @@ type lane struct {
 	queue []*sending
 	batch *batch // encoded and not yet acknowledged: sent again byte by byte
 	busy  bool   // a request carries the lane, or will
+	ended error  // nothing more can be written through the lane
 	limit int    // bytes of a batch of several records
 }
 
@@ -61,6 +68,10 @@ type part struct {
 func (l *lane) add(s *sending) (drive bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.ended != nil {
+		s.fail(l.ended)
+		return false
+	}
 	l.queue = append(l.queue, s)
 	drive = !l.busy
 	l.busy = true
@@ -79,12 +90,34 @@ func (l *lane) leave(s *sending) {
 func (l *lane) take(now time.Time) *batch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.batch != nil && l.batch.wanted() {
+	if l.batch != nil && (l.fenced() || l.batch.wanted()) {
 		return l.batch
 	}
 	l.batch = l.fill(now)
 	l.busy = l.batch != nil
 	return l.batch
+}
+
+// fenced says whether the lane writes with an identity.
+func (l *lane) fenced() bool { return l.writer.id >= 0 }
+
+// end refuses further messages. What is in flight may still be stored.
+func (l *lane) end(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended == nil {
+		l.ended = err
+	}
+	for _, s := range l.queue {
+		s.fail(err)
+	}
+}
+
+// hasEnded says whether end was called.
+func (l *lane) hasEnded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ended != nil
 }
 
 // wanted says whether anybody still waits for the batch.
@@ -110,7 +143,7 @@ func (l *lane) fill(now time.Time) *batch {
 			b.records++
 		}
 	}
-	endBatch(b.raw, b.records, now.UnixMilli(), writer{-1, -1, -1})
+	endBatch(b.raw, b.records, now.UnixMilli(), l.writer)
 	return b
 }
 
@@ -151,11 +184,16 @@ func appendPart(parts []part, s *sending, from int) []part {
 func (l *lane) acknowledge(base int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.fenced() {
+		l.writer.sequence = int32((int64(l.writer.sequence) + int64(l.batch.records)) & math.MaxInt32)
+	}
 	for _, p := range l.batch.parts {
 		if p.s.base < 0 {
 			p.s.base = base
 		}
-		base += int64(p.to - p.from)
+		if base >= 0 { // a batch that was stored before may not say where
+			base += int64(p.to - p.from)
+		}
 		p.s.settle(p.to - p.from)
 	}
 	l.batch = nil
@@ -204,7 +242,7 @@ func (l *lane) fail(err error, all bool) {
 func (l *lane) abandoned() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.batch != nil && l.batch.wanted() {
+	if l.batch != nil && l.ended == nil && (l.fenced() || l.batch.wanted()) {
 		return false
 	}
 	for _, s := range l.queue {

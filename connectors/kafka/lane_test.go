@@ -68,7 +68,7 @@ func check(t *testing.T, what, got, want string) {
 
 // What waits while a batch is in flight leaves in the next one, together.
 func TestLaneJoinsWhatWaits(t *testing.T) {
-	l := &lane{limit: batchBytes}
+	l := newLane(place{}, writer{-1, -1, -1})
 	a := queue(l, "a")
 	expect(t, l, "a")
 	b, c := queue(l, "b", "B"), queue(l, "c")
@@ -87,7 +87,7 @@ func TestLaneJoinsWhatWaits(t *testing.T) {
 
 // A batch whose answer was lost is sent again byte by byte, without what came later.
 func TestLaneRepeatsTheSameBytes(t *testing.T) {
-	l := &lane{limit: batchBytes}
+	l := newLane(place{}, writer{-1, -1, -1})
 	a := queue(l, "a")
 	first := l.take(time.UnixMilli(1))
 	queue(l, "b")
@@ -100,7 +100,7 @@ func TestLaneRepeatsTheSameBytes(t *testing.T) {
 }
 
 func TestLaneHalvesUntilOneRecordIsLeft(t *testing.T) {
-	l := &lane{limit: batchBytes}
+	l := newLane(place{}, writer{-1, -1, -1})
 	long := strings.Repeat("2", 3000)
 	a, b := queue(l, "1", long, "3"), queue(l, "4")
 	expect(t, l, "1234")
@@ -118,7 +118,7 @@ func TestLaneHalvesUntilOneRecordIsLeft(t *testing.T) {
 }
 
 func TestLaneSplitsAtTheLimit(t *testing.T) {
-	l := &lane{limit: batchBytes}
+	l := newLane(place{}, writer{-1, -1, -1})
 	mb := strings.Repeat("x", 500<<10)
 	a := queue(l, mb, mb, "y")
 	expect(t, l, "x")
@@ -130,7 +130,7 @@ func TestLaneSplitsAtTheLimit(t *testing.T) {
 
 // What no broker takes is refused before it is sent; its neighbours are sent.
 func TestLaneRefusesTheImpossible(t *testing.T) {
-	l := &lane{limit: batchBytes}
+	l := newLane(place{}, writer{-1, -1, -1})
 	s := queue(l, "1", "", "3", "")
 	s.msgs[1].Value, s.msgs[3].Value = make([]byte, recordBytes), make([]byte, recordBytes)
 	expect(t, l, "1")
@@ -142,7 +142,7 @@ func TestLaneRefusesTheImpossible(t *testing.T) {
 }
 
 func TestLaneFails(t *testing.T) {
-	l := &lane{limit: batchBytes}
+	l := newLane(place{}, writer{-1, -1, -1})
 	boom := errors.New("boom")
 	a, b := queue(l, "a"), queue(l, "b")
 	l.limit = 1

@@ -63,34 +63,49 @@ func (c *Client) Produce(ctx context.Context, topic string, partition int32, msg
 	if err := ctx.Err(); err != nil {
 		return -1, err
 	}
+	return c.producer.produce(ctx, c.producer.lane(place{topic, partition}), msgs)
+}
+
+// lane is the shared way into a partition, for messages that bear no identity.
+func (p *producer) lane(at place) *lane {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.lanes[at]
+	if l == nil {
+		l = newLane(at, writer{-1, -1, -1})
+		p.lanes[at] = l
+	}
+	return l
+}
+
+func newLane(at place, w writer) *lane {
+	return &lane{topic: at.topic, partition: at.partition, writer: w, limit: batchBytes, wait: newBackoff()}
+}
+
+// produce sends messages through a lane and waits until they are durable.
+func (p *producer) produce(ctx context.Context, l *lane, msgs []schemas.Message) (base int64, err error) {
 	s := &sending{msgs: msgs, open: len(msgs), base: -1, done: make(chan struct{})}
-	l, err := c.producer.add(place{topic, partition}, s)
-	if err == nil {
+	if err = p.add(l, s); err == nil {
 		base, err = l.await(ctx, s)
 	}
 	var large *TooLargeError
 	if err != nil && !errors.As(err, &large) {
-		return -1, fmt.Errorf("kafka: write %s/%d: %w", topic, partition, err)
+		return -1, fmt.Errorf("kafka: write %s/%d: %w", l.topic, l.partition, err)
 	}
 	return base, err
 }
 
 // add queues s in its lane and sees that the lane is driven.
-func (p *producer) add(at place, s *sending) (*lane, error) {
+func (p *producer) add(l *lane, s *sending) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closing {
-		return nil, errClosed
-	}
-	l := p.lanes[at]
-	if l == nil {
-		l = &lane{topic: at.topic, partition: at.partition, limit: batchBytes, wait: newBackoff()}
-		p.lanes[at] = l
+		return errClosed
 	}
 	if l.add(s) {
 		p.c.wg.Go(func() { p.drive(l) })
 	}
-	return l, nil
+	return nil
 }
 
 // close refuses further messages; the client's context ends those that wait.
@@ -156,6 +171,9 @@ func (p *producer) pause(l *lane, err error) bool {
 	case p.c.ctx.Err() != nil:
 		l.fail(errClosed, true)
 		return false
+	case l.hasEnded():
+		l.fail(errEnded, true)
+		return false
 	case missing && time.Since(l.missing) > missingFor, !missing && !retriable(err):
 		l.fail(err, true)
 		return false
@@ -178,8 +196,12 @@ func (p *producer) request(leader int32, lanes []*lane) (again []*lane) {
 	now, size := time.Now(), 0
 	for i, l := range lanes {
 		if size >= requestBytes {
-			again = lanes[i:]
+			again = append(again, lanes[i:]...)
 			break
+		}
+		if flying[place{l.topic, l.partition}] != nil { // an older identity's last batch is in this request
+			again = append(again, l)
+			continue
 		}
 		b := l.take(now)
 		if b == nil {
@@ -227,12 +249,17 @@ func addBatch(req *rawproduce.Request, l *lane, b *batch) {
 func (p *producer) result(again []*lane, l *lane, base int64, err error, took time.Duration) []*lane {
 	records, size := l.batch.records, len(l.batch.raw)
 	switch {
-	case err == nil:
+	case err == nil, l.fenced() && errors.Is(err, kafkago.DuplicateSequenceNumber): // it was stored before
 		l.acknowledge(base)
 		l.wait = newBackoff()
 		p.c.opts.Events.produced(l.topic, l.partition, records, size, took)
 	case tooLarge(err):
 		l.shrink()
+	case l.fenced() && fencedOff(err):
+		err = &FencedError{Topic: l.topic, Partition: l.partition, Cause: err}
+		l.end(err)
+		l.fail(err, true)
+		return again
 	case retriable(err):
 		p.c.topics.forget(l.topic)
 		p.c.wg.Go(func() {

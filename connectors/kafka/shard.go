@@ -226,7 +226,7 @@ func (s *shard) fly(ctx context.Context, b arrow.Record, fl *flight) {
 	defer b.Release()
 	var once sync.Once
 	routed := func() { once.Do(func() { s.routed(fl) }) }
-	err := s.owner.Deliver(ctx, b, routed)
+	err := s.owner.Deliver(ctx, pipeline.Delivery{Rows: b, Next: fl.next, Routed: routed})
 	routed()
 	s.arrive(fl, err)
 }

@@ -24,6 +24,11 @@ type Sink struct {
 	// Linger is how long a write waits for others to join it, so that small batches become one record.
 	// Default 0: a write leaves at once.
 	Linger time.Duration
+	// Fence makes this process the only one that writes for an input partition, and lets a new owner find
+	// what its predecessor wrote. nil: no fence; a crash repeats rows, and so does a process that was frozen.
+	Fence *Fence
+	// AcceptLoss goes on where records were deleted that tell what is finished.
+	AcceptLoss bool
 	// Events are told of the hop times.
 	Events Events
 }
@@ -31,11 +36,8 @@ type Sink struct {
 var _ pipeline.Sink = (*Sink)(nil)
 
 // Open implements pipeline.Sink. A topic that lacks the partition is a Permanent error.
-func (s *Sink) Open(ctx context.Context, p pipeline.Partition, _ pipeline.Position) (pipeline.Writer, error) {
-	w := &sinkWriter{s: s, partition: p.ID}
-	if s.Partition != nil {
-		w.partition = s.Partition(p.ID)
-	}
+func (s *Sink) Open(ctx context.Context, p pipeline.Partition, from pipeline.Position) (pipeline.Writer, error) {
+	w := &sinkWriter{s: s, input: p.ID, partition: s.partition(p.ID), done: written{}}
 	w.position.Store(-1)
 	w.lingering.init(w, s.Linger)
 	n, err := s.partitions(ctx)
@@ -49,7 +51,45 @@ func (s *Sink) Open(ctx context.Context, p pipeline.Partition, _ pipeline.Positi
 			"kafka: input %s/%d writes to %s/%d, which has only %d partitions; give both topics the same number",
 			p.Topic, p.ID, s.Topic, w.partition, n))
 	}
+	at := place{s.Topic, w.partition}
+	if s.Fence == nil {
+		w.lane = s.Client.producer.lane(at)
+		return w, nil
+	}
+	if err := w.takeOver(ctx, at, from); err != nil {
+		return nil, err
+	}
 	return w, nil
+}
+
+// partition is the output partition of an input partition.
+func (s *Sink) partition(input int32) int32 {
+	if s.Partition == nil {
+		return input
+	}
+	return s.Partition(input)
+}
+
+// takeOver makes w the only writer and reads what earlier ones wrote. From the fence on none of them can
+// write, so that nothing is missed.
+func (w *sinkWriter) takeOver(ctx context.Context, at place, from pipeline.Position) error {
+	who, err := w.s.Fence.open(ctx, w.input)
+	if err != nil {
+		return err
+	}
+	start := int64(-1)
+	if len(from) == 1 {
+		start = from[0]
+	}
+	rows, end, err := w.s.scan(ctx, at, start)
+	if err != nil {
+		w.s.Fence.close(w.input)
+		return err
+	}
+	w.done, w.epoch = rows, int32(who.epoch)
+	w.position.Store(end)
+	w.lane = newLane(at, writer{who.id, who.epoch, 0})
+	return nil
 }
 
 // partitions allows for a topic that was made a moment ago and that not every broker knows yet.
@@ -66,13 +106,20 @@ func (s *Sink) partitions(ctx context.Context) (n int, err error) {
 // sinkWriter writes the rows of one input partition to one output partition.
 type sinkWriter struct {
 	s         *Sink
+	input     int32
 	partition int32
+	lane      *lane
+	epoch     int32   // of the fence, 0 without one
+	done      written // by earlier writers, since the opening position
 	position  atomic.Int64
 	lingering lingering
 }
 
 // Done implements pipeline.Writer: nothing is known of what earlier writers stored.
-func (w *sinkWriter) Done() pipeline.RowSet { return pipeline.NoRows{} }
+func (w *sinkWriter) Done() pipeline.RowSet { return w.done }
+
+// Epoch implements pipeline.Writer.
+func (w *sinkWriter) Epoch() int32 { return w.epoch }
 
 // Position implements pipeline.Writer.
 func (w *sinkWriter) Position() pipeline.Position { return pipeline.Position{w.position.Load()} }
@@ -80,6 +127,10 @@ func (w *sinkWriter) Position() pipeline.Position { return pipeline.Position{w.p
 // Close implements pipeline.Writer.
 func (w *sinkWriter) Close() error {
 	w.lingering.wg.Wait()
+	if w.s.Fence != nil {
+		w.lane.end(errEnded)
+		w.s.Fence.close(w.input)
+	}
 	return nil
 }
 
@@ -118,7 +169,10 @@ func (w *sinkWriter) encode(ctx context.Context, b arrow.Record) (refused []int,
 	if err != nil {
 		return nil, fmt.Errorf("kafka: encode for topic %s: %w", w.s.Topic, err)
 	}
-	base, err := w.s.Client.Produce(ctx, w.s.Topic, w.partition, msgs)
+	if err := w.sign(b, msgs); err != nil {
+		return nil, fmt.Errorf("kafka: encode for topic %s: %w", w.s.Topic, err)
+	}
+	base, err := w.s.Client.producer.produce(ctx, w.lane, msgs)
 	var large *TooLargeError
 	if !errors.As(err, &large) {
 		w.advance(base, len(msgs))
@@ -141,6 +195,29 @@ func (w *sinkWriter) encode(ctx context.Context, b arrow.Record) (refused []int,
 		}
 	}
 	return refused, nil
+}
+
+// sign says in every message's header which rows it holds.
+func (w *sinkWriter) sign(b arrow.Record, msgs []schemas.Message) error {
+	if w.s.Fence == nil || len(msgs) == 0 {
+		return nil
+	}
+	o, err := originsOf(b, w.epoch)
+	if err != nil {
+		return err
+	}
+	headers := make([]schemas.Header, 0, 4*len(msgs))
+	var block []byte
+	for i := range msgs {
+		m := &msgs[i]
+		from := len(block)
+		block = o.append(block, m.Row, m.Row+m.Rows)
+		first := len(headers)
+		headers = append(headers, m.Headers...) // the encoder's may be shared by all messages
+		headers = append(headers, schemas.Header{Key: OriginHeader, Value: block[from:len(block):len(block)]})
+		m.Headers = headers[first:len(headers):len(headers)]
+	}
+	return nil
 }
 
 // encodeRows is encode for the rows from to to of b.

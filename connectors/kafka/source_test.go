@@ -401,8 +401,8 @@ func TestLargerThanTheBound(t *testing.T) {
 
 type deliverFunc func(ctx context.Context, b arrow.Record, routed func()) error
 
-func (f deliverFunc) Deliver(ctx context.Context, b arrow.Record, routed func()) error {
-	return f(ctx, b, routed)
+func (f deliverFunc) Deliver(ctx context.Context, d pipeline.Delivery) error {
+	return f(ctx, d.Rows, d.Routed)
 }
 func (deliverFunc) Mark(int64) []byte { return nil }
 func (deliverFunc) Close() error      { return nil }

@@ -50,11 +50,27 @@ func (s Spread) Open(ctx context.Context, p pipeline.Partition, from pipeline.Po
 type spreadWriter struct{ parts []pipeline.Writer }
 
 // Done implements pipeline.Writer.
-func (w *spreadWriter) Done() pipeline.RowSet { return w }
+func (w *spreadWriter) Done() pipeline.RowSet { return spreadRows{w.parts} }
+
+// Epoch implements pipeline.Writer.
+func (w *spreadWriter) Epoch() int32 { return w.parts[0].Epoch() }
+
+// spreadRows are the rows of all parts.
+type spreadRows struct{ parts []pipeline.Writer }
 
 // Has implements pipeline.RowSet.
-func (w *spreadWriter) Has(offset int64, row int32) bool {
-	return slices.ContainsFunc(w.parts, func(p pipeline.Writer) bool { return p.Done().Has(offset, row) })
+func (r spreadRows) Has(offset int64, row int32) bool {
+	return slices.ContainsFunc(r.parts, func(p pipeline.Writer) bool { return p.Done().Has(offset, row) })
+}
+
+// Epoch implements pipeline.RowSet.
+func (r spreadRows) Epoch(offset int64, row int32) int32 {
+	for _, p := range r.parts {
+		if p.Done().Has(offset, row) {
+			return p.Done().Epoch(offset, row)
+		}
+	}
+	return 0
 }
 
 // Write implements pipeline.Writer.

@@ -1,0 +1,228 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+
+	"weir/pipeline"
+)
+
+// fenceTimeout is how long the broker lets a take-over's transaction stay open. A process that dies inside
+// one stalls consumers that read committed for that long.
+const fenceTimeout = 5 * time.Second
+
+// A Fence sees to it that at most one process writes for an input partition of a segment: the one that opened
+// it last. Its sinks get one producer identity for each input partition, with an epoch that rises with every
+// opening; a broker refuses what comes with an older epoch.
+//
+// Raising the epoch alone does not fence: Kafka refuses an old epoch in a partition only once it has seen the
+// new one there (measured on Kafka 4.4). So a take-over runs an empty transaction over all output partitions;
+// its commit markers carry the new epoch into each of them, and no consumer sees a marker. They are written
+// some time after the transaction's end was acknowledged; asking for the identity once more waits for that.
+type Fence struct {
+	Client *Client
+	// Name begins the transactional ids: the group of the segment.
+	Name string
+
+	mu      sync.Mutex
+	outputs []func(input int32) []place
+	held    map[int32]*identity
+	turns   chan struct{} // one place for each take-over that runs
+}
+
+// atOnce is how many take-overs run side by side: one in turn costs 20 to 40 ms, and a coordinator is not
+// helped by hundreds at once.
+const atOnce = 16
+
+// turn waits until another take-over may begin.
+func (f *Fence) turn(ctx context.Context) error {
+	f.mu.Lock()
+	if f.turns == nil {
+		f.turns = make(chan struct{}, atOnce)
+	}
+	turns := f.turns
+	f.mu.Unlock()
+	select {
+	case turns <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// identity is who writes for an input partition.
+type identity struct {
+	id    int64
+	epoch int16
+	users int
+	ready chan struct{} // closed when the take-over has ended
+	err   error
+}
+
+// Guard makes the fence cover a sink that has of output partitions for each input partition. All sinks of a
+// segment are guarded before the first is opened.
+func (f *Fence) Guard(s *Sink, of int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.Fence = f
+	f.outputs = append(f.outputs, func(input int32) []place {
+		if of <= 1 {
+			return []place{{s.Topic, s.partition(input)}}
+		}
+		var places []place
+		for i := range int32(of) {
+			places = append(places, place{s.Topic, input*int32(of) + i})
+		}
+		return places
+	})
+}
+
+// open gives the identity for an input partition. The first opener takes it over for all outputs.
+func (f *Fence) open(ctx context.Context, input int32) (*identity, error) {
+	f.mu.Lock()
+	if f.held == nil {
+		f.held = map[int32]*identity{}
+	}
+	if who := f.held[input]; who != nil {
+		who.users++
+		f.mu.Unlock()
+		select {
+		case <-who.ready:
+		case <-ctx.Done():
+			f.close(input)
+			return nil, ctx.Err()
+		}
+		if who.err != nil {
+			f.close(input)
+		}
+		return who, who.err
+	}
+	who := &identity{users: 1, ready: make(chan struct{})}
+	f.held[input] = who
+	var places []place
+	for _, o := range f.outputs {
+		places = append(places, o(input)...)
+	}
+	f.mu.Unlock()
+	if who.err = f.turn(ctx); who.err == nil {
+		who.id, who.epoch, who.err = f.takeOver(ctx, input, places)
+		<-f.turns
+	}
+	close(who.ready)
+	if who.err != nil {
+		f.close(input)
+	}
+	return who, who.err
+}
+
+// close ends one use; with the last one the identity is given up, and the next open takes over anew.
+func (f *Fence) close(input int32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if who := f.held[input]; who != nil {
+		if who.users--; who.users == 0 {
+			delete(f.held, input)
+		}
+	}
+}
+
+// takeOver fences every earlier writer of the places.
+func (f *Fence) takeOver(ctx context.Context, input int32, places []place) (id int64, epoch int16, err error) {
+	name := fmt.Sprintf("%s/%d", f.Name, input)
+	fail := func(err error) (int64, int16, error) {
+		return -1, -1, fmt.Errorf("kafka: take over %s: %w", name, err)
+	}
+	first, err := f.initialise(ctx, name)
+	if err != nil {
+		return fail(err)
+	}
+	if err := f.mark(ctx, name, first, places); err != nil {
+		return fail(err)
+	}
+	second, err := f.initialise(ctx, name)
+	if err != nil {
+		return fail(err)
+	}
+	return int64(second.ProducerID), int16(second.ProducerEpoch), nil
+}
+
+// initialise asks for the identity; the broker answers only when earlier transactions of that name have ended.
+func (f *Fence) initialise(ctx context.Context, name string) (s *kafkago.ProducerSession, err error) {
+	err = f.retry(ctx, func() error {
+		// -1 is "none yet"; kafka-go's zero values would ask for the producer 0.
+		res, err := f.Client.kafka.InitProducerID(ctx, &kafkago.InitProducerIDRequest{TransactionalID: name,
+			TransactionTimeoutMs: int(fenceTimeout / time.Millisecond), ProducerID: -1, ProducerEpoch: -1})
+		if err == nil {
+			err = res.Error
+		}
+		if err != nil {
+			return err
+		}
+		s = res.Producer
+		return nil
+	})
+	if errors.Is(err, kafkago.UnsupportedVersion) || errors.Is(err, kafkago.TransactionalIDAuthorizationFailed) {
+		err = pipeline.Permanent(fmt.Errorf("the broker gives out no producer identity (%w); allow Write and Describe on transactional ids, or say `delivery: at_least_once` in the spec", err))
+	}
+	return s, err
+}
+
+// mark commits an empty transaction over the places.
+func (f *Fence) mark(ctx context.Context, name string, s *kafkago.ProducerSession, places []place) error {
+	topics := map[string][]kafkago.AddPartitionToTxn{}
+	for _, p := range places {
+		topics[p.topic] = append(topics[p.topic], kafkago.AddPartitionToTxn{Partition: int(p.partition)})
+	}
+	err := f.retry(ctx, func() error {
+		res, err := f.Client.kafka.AddPartitionsToTxn(ctx, &kafkago.AddPartitionsToTxnRequest{TransactionalID: name,
+			ProducerID: s.ProducerID, ProducerEpoch: s.ProducerEpoch, Topics: topics})
+		if err != nil {
+			return err
+		}
+		for _, ps := range res.Topics {
+			for _, p := range ps {
+				if p.Error != nil {
+					return p.Error
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("add partitions: %w", err)
+	}
+	return f.retry(ctx, func() error {
+		res, err := f.Client.kafka.EndTxn(ctx, &kafkago.EndTxnRequest{TransactionalID: name,
+			ProducerID: s.ProducerID, ProducerEpoch: s.ProducerEpoch, Committed: true})
+		if err == nil {
+			err = res.Error
+		}
+		return err
+	})
+}
+
+// retry repeats a request of the transaction coordinator while that may help.
+func (f *Fence) retry(ctx context.Context, request func() error) error {
+	for wait := newBackoff(); ; {
+		err := request()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		var answer kafkago.Error
+		switch {
+		case errors.As(err, &answer) && answer == kafkago.ConcurrentTransactions: // markers are still being written
+		case !retriable(err):
+			return err
+		default:
+			f.Client.opts.Events.retry(fmt.Errorf("kafka: take-over: %w", readable(err)))
+		}
+		if err := wait.sleep(ctx); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"weir/pipeline"
+	"weir/schemas"
+)
+
+// scanRows bounds what a new owner remembers of its predecessor. With marks it is what was written since the
+// last commit; without any it is the whole topic.
+const scanRows = 20_000_000
+
+// LostRangeError says that records were deleted in which a new owner has to look for rows that are finished.
+// Going on may answer queries a second time.
+type LostRangeError struct {
+	Topic     string
+	Partition int32
+	From, To  int64 // the deleted offsets, To not included
+}
+
+// Error implements error.
+func (e *LostRangeError) Error() string {
+	return fmt.Sprintf("kafka: %s/%d: the records from %d to %d, which tell what was answered before the last stop, were deleted (retention); "+
+		"going on may answer queries a second time: accept that with --accept-duplicates, or give the topic a longer retention",
+		e.Topic, e.Partition, e.From, e.To-1)
+}
+
+// A written row, and the epoch of its prediction.
+type written map[rowKey]int32
+
+type rowKey struct {
+	offset int64
+	row    int32
+}
+
+// Has implements pipeline.RowSet.
+func (w written) Has(offset int64, row int32) bool {
+	_, ok := w[rowKey{offset, row}]
+	return ok
+}
+
+// Epoch implements pipeline.RowSet.
+func (w written) Epoch(offset int64, row int32) int32 { return w[rowKey{offset, row}] }
+
+// scan finds the rows in a partition's records from a position up to its end now, which it returns. -1 begins
+// with the earliest record.
+func (s *Sink) scan(ctx context.Context, at place, from int64) (written, int64, error) {
+	first, err := s.Client.listOffsets(ctx, at.topic, []int32{at.partition}, Earliest.time())
+	if err != nil {
+		return nil, 0, err
+	}
+	end, err := s.Client.listOffsets(ctx, at.topic, []int32{at.partition}, Latest.time())
+	if err != nil {
+		return nil, 0, err
+	}
+	if from >= 0 && from < first[0] && !s.AcceptLoss {
+		return nil, 0, pipeline.Permanent(&LostRangeError{at.topic, at.partition, from, first[0]})
+	}
+	rows := written{}
+	err = s.Client.read(ctx, at, max(from, first[0]), end[0], func(r *schemas.Record) error {
+		for _, h := range r.Headers {
+			if h.Key != OriginHeader {
+				continue
+			}
+			// What is malformed was not written by us; it says nothing.
+			_ = eachOrigin(h.Value, func(offset int64, row, epoch int32) { rows[rowKey{offset, row}] = epoch })
+		}
+		if len(rows) > scanRows {
+			return pipeline.Permanent(fmt.Errorf("kafka: %s/%d: more than %d rows lie behind the last commit; "+
+				"going on without knowing them may answer queries a second time: accept that with --accept-duplicates", at.topic, at.partition, scanRows))
+		}
+		return nil
+	})
+	return rows, end[0], err
+}
+
+// read calls each for the records of a partition from an offset up to an end, and returns behind the last.
+func (c *Client) read(ctx context.Context, at place, from, end int64, each func(*schemas.Record) error) error {
+	cur := newCursor(at.partition, from, nil)
+	for wait := newBackoff(); cur.next < end; {
+		batches, next, err := c.readSome(ctx, at, cur)
+		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			c.topics.forget(at.topic)
+			c.opts.Events.retry(fmt.Errorf("kafka: read %s/%d: %w", at.topic, at.partition, err))
+			if err := wait.sleep(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		wait = newBackoff()
+		if len(batches) == 0 && next == cur.next {
+			cur.bytes = min(2*cur.bytes, growBytes)
+			continue
+		}
+		err = eachRecord(at.partition, batches, cur.next, func(r *schemas.Record) error {
+			if r.Offset >= end {
+				return nil
+			}
+			return each(r)
+		})
+		if err != nil {
+			return err
+		}
+		cur.next = next
+	}
+	return nil
+}
+
+// readSome is one fetch of one partition.
+func (c *Client) readSome(ctx context.Context, at place, cur *cursor) (batches []byte, next int64, err error) {
+	leader, err := c.topics.leader(ctx, at.topic, at.partition)
+	if err != nil {
+		return nil, 0, err
+	}
+	req := fetchRequest(at.topic, []*cursor{cur}, int32(longPoll/time.Millisecond))
+	res, err := send[*fetched](ctx, c, leader, req, pollPatience, readFetched)
+	if err == nil {
+		err = code(res.code)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, p := range res.parts {
+		if p.partition != at.partition {
+			continue
+		}
+		if err := code(p.code); err != nil {
+			return nil, 0, err
+		}
+		batches, _, next, err := whole(p.batches, cur.next)
+		return batches, next, err
+	}
+	return nil, 0, fmt.Errorf("the broker's answer lacks the partition")
+}
