@@ -45,6 +45,8 @@ type Spec struct {
 
 	// Format of the predictions.
 	Format Format
+	// Delivery is what a crash may do to them.
+	Delivery Delivered
 	// Headers names the Kafka headers and Columns the columns that are carried into the prediction.
 	Headers, Columns []string
 
@@ -58,6 +60,16 @@ type Unknown string
 const (
 	Ignore Unknown = "ignore"
 	Reject Unknown = "reject"
+)
+
+// Delivered is what a crash, or a process that was frozen, may do to predictions.
+type Delivered string
+
+// With ExactlyOnceEffect, the default, each query gets one prediction. It takes a broker that gives out
+// producer identities, and 20 to 40 ms more when a partition moves. With AtLeastOnce a query may get several.
+const (
+	ExactlyOnceEffect Delivered = "exactly_once_effect"
+	AtLeastOnce       Delivered = "at_least_once"
 )
 
 // Format of a topic's records.

@@ -25,6 +25,7 @@ func (s *Spec) read(root Node, kinds []Kind) {
 	s.readModels(root.Get("models"))
 	s.readDefault(root.Get("default"))
 	s.Limits.Query = readQueryLimit(root.Get("limits"))
+	s.Delivery = Delivered(root.Get("delivery").OneOf(string(ExactlyOnceEffect), string(AtLeastOnce)))
 	s.Format = Format(root.Get("format").OneOf(string(JSON), string(Arrow)))
 	s.Headers = readHeaders(root.Get("headers"))
 

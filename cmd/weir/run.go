@@ -30,6 +30,8 @@ type runOptions struct {
 	embedded string
 	segments []string
 	admin    string
+	// acceptDuplicates goes on where it can no longer be told what was answered.
+	acceptDuplicates bool
 }
 
 func runCommand(a *app) *cobra.Command {
@@ -66,6 +68,7 @@ SIGTERM or Ctrl-C drains: it stops taking queries, finishes and commits what is 
 	a.brokerFlag(cmd)
 	cmd.Flags().StringVar(&o.embedded, "embedded", "", "start an embedded broker with its data in this directory")
 	cmd.Flags().StringSliceVar(&o.segments, "segments", nil, "run only these segments; default: all")
+	cmd.Flags().BoolVar(&o.acceptDuplicates, "accept-duplicates", false, "start even where retention deleted what tells which queries were answered")
 	cmd.Flags().StringVar(&o.admin, "admin", "127.0.0.1:9464", "address of /metrics, /healthz and /readyz; if the default is taken, any free port")
 	return cmd
 }
@@ -113,7 +116,7 @@ func (a *app) run(ctx context.Context, o runOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeClient()) }()
-	return a.serve(ctx, spec, units, segments, client, m, adm)
+	return a.serve(ctx, spec, o, units, segments, client, m, adm)
 }
 
 func waitFor(units []pipeline.Unit) []string {
@@ -217,7 +220,7 @@ func checkTopics(ctx context.Context, client *kafka.Client, spec *pipeline.Spec,
 }
 
 // serve runs every unit until ctx ends or one of them fails.
-func (a *app) serve(ctx context.Context, spec *pipeline.Spec, units []pipeline.Unit, segments []*pipeline.Segment, client *kafka.Client, m *metrics, adm *admin) error {
+func (a *app) serve(ctx context.Context, spec *pipeline.Spec, o runOptions, units []pipeline.Unit, segments []*pipeline.Segment, client *kafka.Client, m *metrics, adm *admin) error {
 	stop := context.AfterFunc(ctx, func() {
 		adm.drain()
 		a.log.Info("draining")
@@ -225,7 +228,7 @@ func (a *app) serve(ctx context.Context, spec *pipeline.Spec, units []pipeline.U
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
 	for i, u := range units {
-		segments[i].Outputs = outputs(spec, u, client, m.broker())
+		segments[i].Outputs = outputs(spec, u, client, o.acceptDuplicates, m.broker())
 		source := &kafka.Source{Client: client, Topic: u.In, Group: u.Group, NewDecoder: decoder(spec, u, m), Events: a.sourceEvents(u, m, adm)}
 		g.Go(func() error {
 			if err := source.Run(ctx, segments[i].Open); err != nil {
@@ -270,11 +273,21 @@ func decoder(spec *pipeline.Spec, u pipeline.Unit, m *metrics) func(int32) schem
 	return func(int32) schemas.Decoder { return schemas.NewRows(schemas.RowsOptions{Topic: u.In}) }
 }
 
-// outputs are the topics that a unit writes to. Partition p of the queries stays partition p everywhere.
-func outputs(spec *pipeline.Spec, u pipeline.Unit, client *kafka.Client, ev kafka.Events) pipeline.Outputs {
+// outputs are the topics that a unit writes to. Partition p of the queries stays partition p everywhere. One
+// fence covers them all, so that a partition's take-over is one transaction.
+func outputs(spec *pipeline.Spec, u pipeline.Unit, client *kafka.Client, acceptDuplicates bool, ev kafka.Events) pipeline.Outputs {
 	own := func(input int32) int32 { return input / int32(u.Spread) }
+	fence := &kafka.Fence{Client: client, Name: u.Group}
 	sink := func(topic string, e schemas.Encoder, linger time.Duration) *kafka.Sink {
-		return &kafka.Sink{Client: client, Topic: topic, Encode: e, Partition: own, Linger: linger, Events: ev}
+		s := &kafka.Sink{Client: client, Topic: topic, Encode: e, Partition: own, Linger: linger, AcceptLoss: acceptDuplicates, Events: ev}
+		if spec.Delivery == pipeline.ExactlyOnceEffect {
+			of := 1
+			if topic == u.Next {
+				of = u.NextSpread
+			}
+			fence.Guard(s, of)
+		}
+		return s
 	}
 	queries := spec.Topics.Queries
 	out := pipeline.Outputs{
