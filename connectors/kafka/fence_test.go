@@ -1,0 +1,183 @@
+package kafka_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"weir/connectors/kafka"
+	"weir/pipeline"
+	"weir/schemas"
+)
+
+// fenced makes a sink of one message a row behind a fence of its own, as another process would have.
+func fenced(c *kafka.Client, name string, topics ...string) []*kafka.Sink {
+	f := &kafka.Fence{Client: c, Name: name}
+	var sinks []*kafka.Sink
+	for _, t := range topics {
+		s := &kafka.Sink{Client: c, Topic: t, Encode: joined{1}}
+		f.Guard(s, 1)
+		sinks = append(sinks, s)
+	}
+	return sinks
+}
+
+func openAt(t testing.TB, s pipeline.Sink, from pipeline.Position) pipeline.Writer {
+	t.Helper()
+	w, err := s.Open(testContext(t), pipeline.Partition{Topic: "in"}, from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// writeRows writes rows at the given offsets, which are also their values.
+func writeRows(t testing.TB, w pipeline.Writer, offsets ...int64) error {
+	b := origined(offsets...)
+	defer b.Release()
+	return w.Write(testContext(t), b)
+}
+
+// A writer that was taken over from is refused, even though the new one has not written yet: that is where
+// Kafka's epochs alone do not fence. The new one knows what the old one wrote, from its position on.
+func TestFence(t *testing.T) {
+	conform(t, func(t *testing.T, addr string) {
+		c, other := dial(t, addr, kafka.Options{}), dial(t, addr, kafka.Options{})
+		topic, side := newTopic(t, c, 1), newTopic(t, c, 1)
+		name := topic
+		old := openAt(t, fenced(c, name, topic, side)[0], nil)
+		if err := errors.Join(writeRows(t, old, 5, 6), writeRows(t, old, 9)); err != nil {
+			t.Fatal(err)
+		}
+		mark := old.Position()
+		if err := writeRows(t, old, 11, 12, 13); err != nil {
+			t.Fatal(err)
+		}
+		fresh := openAt(t, fenced(other, name, topic, side)[0], mark)
+		for _, o := range []int64{5, 9, 11, 13, 14} {
+			if got, want := fresh.Done().Has(o, 0), o >= 11 && o <= 13; got != want {
+				t.Errorf("row %d: known %v, want %v", o, got, want)
+			}
+		}
+		if got, want := fresh.Done().Epoch(12, 0), old.Epoch(); got != want || fresh.Epoch() <= want {
+			t.Errorf("epoch of a row %d, want its writer's %d; the new writer's is %d", got, want, fresh.Epoch())
+		}
+		var refused *kafka.FencedError
+		if err := writeRows(t, old, 14); !errors.As(err, &refused) {
+			t.Errorf("the old writer: got %v, want to be fenced off", err)
+		}
+		if err := writeRows(t, fresh, 15); err != nil {
+			t.Error(err)
+		}
+		equal(t, "records", values(consume(t, c, topic, []int64{0}, 7)), "[5 6 9 11 12 13 15]")
+	})
+}
+
+// The other output of the same take-over is fenced too, though nothing was ever written to it.
+func TestFenceCoversAllOutputs(t *testing.T) {
+	conform(t, func(t *testing.T, addr string) {
+		c := dial(t, addr, kafka.Options{})
+		topics := []string{newTopic(t, c, 1), newTopic(t, c, 1)}
+		old := openAt(t, fenced(c, topics[0], topics...)[1], nil)
+		openAt(t, fenced(c, topics[0], topics...)[0], nil)
+		var refused *kafka.FencedError
+		if err := writeRows(t, old, 1); !errors.As(err, &refused) {
+			t.Errorf("got %v, want to be fenced off", err)
+		}
+	})
+}
+
+// Many writes at once keep count, also across batches that were too large and had to be cut.
+func TestFencedWritesKeepCount(t *testing.T) {
+	conform(t, func(t *testing.T, addr string) {
+		c := dial(t, addr, kafka.Options{})
+		topic := newTopic(t, c, 1, "max.message.bytes", "3000")
+		w := openAt(t, fenced(c, topic, topic)[0], nil)
+		var wg sync.WaitGroup
+		for i := range 200 {
+			wg.Go(func() {
+				if err := writeRows(t, w, int64(2*i), int64(2*i+1)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		got := values(consume(t, c, topic, []int64{0}, 400))
+		slices.SortFunc(got, func(a, b string) int { return strings.Compare(fmt.Sprintf("%5s", a), fmt.Sprintf("%5s", b)) })
+		for i, v := range got {
+			if v != fmt.Sprint(i) {
+				t.Fatalf("row %d is %s", i, v)
+			}
+		}
+	})
+}
+
+// A range that retention deleted is a named error, unless the operator accepts it.
+func TestFenceMissesDeletedRecords(t *testing.T) {
+	conform(t, func(t *testing.T, addr string) {
+		c := dial(t, addr, kafka.Options{})
+		topic := newTopic(t, c, 1)
+		s := fenced(c, topic, topic)[0]
+		w := openAt(t, s, nil)
+		if err := writeRows(t, w, 1, 2, 3); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		deleteRecords(t, addr, topic, 3)
+		s = fenced(c, topic, topic)[0]
+		_, err := s.Open(testContext(t), pipeline.Partition{Topic: "in"}, pipeline.Position{1})
+		var lost *kafka.LostRangeError
+		if !errors.As(err, &lost) || !pipeline.IsPermanent(err) || lost.From != 1 || lost.To < 3 {
+			t.Fatalf("got %v, want to be told of the lost range", err)
+		}
+		s.AcceptLoss = true
+		if w := openAt(t, s, pipeline.Position{1}); w.Done().Has(1, 0) {
+			t.Error("a deleted row is known")
+		}
+	})
+}
+
+// origined makes rows at the given offsets; their values are the offsets too.
+func origined(offsets ...int64) arrow.Record {
+	var lines []string
+	for _, o := range offsets {
+		lines = append(lines, fmt.Sprint(o))
+	}
+	plain := batch(offsets, lines)
+	defer plain.Release()
+	b := array.NewInt32Builder(schemas.Allocator)
+	defer b.Release()
+	b.AppendValues(make([]int32, len(offsets)), nil)
+	rows := b.NewArray()
+	defer rows.Release()
+	return schemas.With(plain, schemas.Named{Name: schemas.Row, Array: rows})
+}
+
+// deleteRecords deletes what lies before an offset, as retention does.
+func deleteRecords(t testing.TB, addr, topic string, before int64) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	req := kmsg.NewPtrDeleteRecordsRequest()
+	rt := kmsg.NewDeleteRecordsRequestTopic()
+	rp := kmsg.NewDeleteRecordsRequestTopicPartition()
+	rp.Offset = before
+	rt.Topic, rt.Partitions = topic, append(rt.Partitions, rp)
+	req.Topics, req.TimeoutMillis = append(req.Topics, rt), 5000
+	res, err := req.RequestWith(testContext(t), cl)
+	if err != nil || res.Topics[0].Partitions[0].ErrorCode != 0 {
+		t.Fatalf("delete records: %v %+v", err, res)
+	}
+}
