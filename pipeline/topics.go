@@ -119,10 +119,12 @@ func (s *Spec) define(name string, spread int, message int64) TopicDef {
 	return TopicDef{
 		Name: name, Partitions: s.Topics.Partitions * spread, Replication: s.Topics.Replication,
 		Config: map[string]string{
-			"cleanup.policy":    "delete",
-			"retention.ms":      strconv.FormatInt(s.Topics.Retention.Milliseconds(), 10),
-			"segment.ms":        strconv.FormatInt(roll.Milliseconds(), 10),
-			"max.message.bytes": strconv.FormatInt(message, 10),
+			"cleanup.policy": "delete",
+			// Time in the backlog counts, and only the broker's clock is the same for all.
+			"message.timestamp.type": "LogAppendTime",
+			"retention.ms":           strconv.FormatInt(s.Topics.Retention.Milliseconds(), 10),
+			"segment.ms":             strconv.FormatInt(roll.Milliseconds(), 10),
+			"max.message.bytes":      strconv.FormatInt(message, 10),
 		},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Options of a Broker. Only Dir is needed.
@@ -94,6 +95,7 @@ func Open(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, errors.Join(explain(err, o), lock.Close())
 	}
+	cluster.ControlKey(int16(kmsg.Produce), stamp)
 	b := &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0], lock: lock, stop: make(chan struct{})}
 	b.wg.Go(func() { b.clean(o.Clean) })
 	return b, nil

@@ -15,6 +15,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"weir/connectors/kafka"
 	"weir/schemas"
 )
@@ -358,4 +360,25 @@ func TestLeaderMoves(t *testing.T) {
 		}
 	}
 	r.end(t)
+}
+
+// In a topic of log append time a record's stamp is the broker's, whatever its producer says.
+func TestLogAppendTime(t *testing.T) {
+	conform(t, func(t *testing.T, addr string) {
+		c := dial(t, addr, kafka.Options{})
+		topic := newTopic(t, c, 1, "message.timestamp.type", "LogAppendTime")
+		cl, err := kgo.NewClient(kgo.SeedBrokers(addr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		before := time.Now().Truncate(time.Millisecond)
+		old := &kgo.Record{Topic: topic, Value: []byte("x"), Timestamp: time.Unix(1000, 0)}
+		if err := cl.ProduceSync(testContext(t), old).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if got := consume(t, c, topic, []int64{0}, 1)[0].Time; got.Before(before) || got.After(time.Now()) {
+			t.Errorf("stamp %v, want the broker's, of just now (%v)", got, before)
+		}
+	})
 }
