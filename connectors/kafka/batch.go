@@ -22,6 +22,7 @@ const batchHeader = 61
 const (
 	attrCompression   = 7
 	attrLogAppendTime = 8
+	attrTransactional = 16
 	attrControl       = 32
 )
 

@@ -47,7 +47,7 @@ type cursor struct {
 	gone   bool // under the fetcher's lock
 }
 
-// A chunk is what one poll brought of one partition: checked batches from offset from up to next.
+// A chunk is what one poll brought of one partition: checked and committed batches from offset from up to next.
 type chunk struct {
 	cursor     *cursor
 	batches    []byte
@@ -154,6 +154,7 @@ func (f *fetcher) poll(id int32, cs []*cursor) {
 			return
 		}
 		req := fetchRequest(f.topic, cs, int32(wait/time.Millisecond))
+		req.IsolationLevel = int8(kafkago.ReadCommitted)
 		res, err := send[*fetched](f.ctx, f.c, id, req, pollPatience, readFetched)
 		if err == nil {
 			err = code(res.code)
@@ -274,7 +275,7 @@ func (f *fetcher) take(c *cursor, part *fetchedPart, took time.Duration) error {
 	c.ahead++
 	f.mu.Unlock()
 	f.events.fetched(f.topic, c.partition, records, len(batches), took)
-	c.out <- chunk{c, batches, records, c.next, next}
+	c.out <- chunk{c, committed(batches, part.aborted), records, c.next, next}
 	c.next, c.wait = next, newBackoff()
 	return nil
 }

@@ -21,7 +21,13 @@ type fetchedPart struct {
 	partition int32
 	code      int16
 	high      int64 // offset that the next record will have
+	aborted   []aborted
 	batches   []byte
+}
+
+// aborted is a transaction that was given up: the producer's batches from first on are void, up to its marker.
+type aborted struct {
+	producer, first int64
 }
 
 // ApiKey implements protocol.Message.
@@ -63,7 +69,9 @@ func parseFetched(b []byte, version int16) (*fetched, error) {
 			if version >= 5 {
 				d.int64() // log start offset
 			}
-			d.take(16 * d.count()) // aborted transactions
+			for range d.count() {
+				p.aborted = append(p.aborted, aborted{d.int64(), d.int64()})
+			}
 			if version >= 11 {
 				d.int32() // preferred replica
 			}

@@ -2,10 +2,12 @@ package kafka
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go/compress"
@@ -27,6 +29,7 @@ type header struct {
 	end        int64 // offset behind its last record, also where compaction removed that
 	attributes int16
 	first, max int64 // timestamps, Unix milliseconds
+	producer   int64
 	records    int
 	body       []byte
 }
@@ -54,7 +57,7 @@ func nextBatch(b []byte, checked bool) (h header, rest []byte, err error) {
 	}
 	h = header{
 		base: int64(be.Uint64(b)), attributes: int16(be.Uint16(b[21:])), first: int64(be.Uint64(b[27:])),
-		max: int64(be.Uint64(b[35:])), records: int(int32(be.Uint32(b[57:]))), body: b[batchHeader:],
+		max: int64(be.Uint64(b[35:])), producer: int64(be.Uint64(b[43:])), records: int(int32(be.Uint32(b[57:]))), body: b[batchHeader:],
 	}
 	h.end = h.base + int64(int32(be.Uint32(b[23:]))) + 1
 	return h, rest, nil
@@ -78,6 +81,36 @@ func whole(b []byte, from int64) (batches []byte, records int, next int64, err e
 		err = nil
 	}
 	return b[:len(b)-len(rest)], records, next, err
+}
+
+// committed leaves out the batches of transactions that were given up. The broker sends them along with a list
+// of where each begins; where it ends, a marker of the same producer stands.
+func committed(b []byte, gone []aborted) []byte {
+	if len(gone) == 0 {
+		return b
+	}
+	slices.SortFunc(gone, func(a, b aborted) int { return cmp.Compare(a.first, b.first) })
+	kept := make([]byte, 0, len(b))
+	void := map[int64]bool{} // producers whose transaction is being given up
+	for len(b) > 0 {
+		h, rest, err := nextBatch(b, true)
+		if err != nil {
+			break // checked before
+		}
+		for ; len(gone) > 0 && gone[0].first < h.end; gone = gone[1:] {
+			void[gone[0].producer] = true
+		}
+		switch {
+		case h.attributes&attrControl != 0:
+			delete(void, h.producer)
+		case h.attributes&attrTransactional != 0 && void[h.producer]:
+			b = rest
+			continue
+		}
+		kept = append(kept, b[:len(b)-len(rest)]...)
+		b = rest
+	}
+	return kept
 }
 
 // eachRecord calls each for the records of checked batches, without control records and those before from.
