@@ -123,6 +123,8 @@ type NamedStage struct {
 	RenamedFrom string
 	// Pos is the stage's place in the spec.
 	Pos Pos
+
+	options ast.Node // as the spec spells them
 }
 
 // DefaultSpec is the answer to a query about which the pipeline is unsure.

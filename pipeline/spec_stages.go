@@ -106,7 +106,7 @@ func (s *Spec) openSegment(item Entry) {
 }
 
 func (s *Spec) buildStage(item Entry, namer *namer, later []string, kinds []Kind) NamedStage {
-	st := NamedStage{Kind: item.Key, Pos: item.Pos}
+	st := NamedStage{Kind: item.Key, Pos: item.Pos, options: item.Value.value}
 	st.Name, st.RenamedFrom = namer.name(item)
 	i := slices.IndexFunc(kinds, func(k Kind) bool { return k.Name == item.Key })
 	if i < 0 {
