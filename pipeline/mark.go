@@ -15,6 +15,10 @@ type positions [outputCount]Position
 // marks remembers where the outputs stood when each delivery began, because that is the only place below
 // which no row of the delivery can lie. The positions at commit time would be wrong: a delivery further
 // ahead may have written before the commit, and a scan that starts there would miss its rows.
+//
+// Nor is it enough to remember one's own deliveries. An earlier owner may have finished rows far ahead, which
+// this one will skip and not write again; whoever comes next must find them too. They lie from where this
+// owner began to look, so until everything that an earlier owner can have read is committed, so does the mark.
 type marks struct {
 	mu      sync.Mutex
 	entries []*markEntry // in the order of begin
@@ -32,6 +36,9 @@ func (m *marks) begin(next int64, at positions) {
 	defer m.mu.Unlock()
 	m.entries = append(m.entries, &markEntry{next, at})
 }
+
+// inherit notes that earlier owners may have written rows below end, from the positions at on.
+func (m *marks) inherit(end int64, at positions) { m.begin(end, at) }
 
 // before gives the positions below which no row at or above next was written; now is where the outputs
 // stand. It forgets the deliveries that lie below next, as commits only go up.

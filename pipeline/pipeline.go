@@ -15,12 +15,14 @@ type Stage interface {
 	Process(ctx context.Context, in arrow.Record) (arrow.Record, error)
 }
 
-// Partition is one partition of a segment's input topic. Mark is the metadata of its committed offset, as
-// Owner.Mark returned it, nil without one.
+// Partition is one partition of a segment's input topic.
 type Partition struct {
 	Topic string
 	ID    int32
-	Mark  []byte
+	// Mark is the metadata of its committed offset, as Owner.Mark returned it, nil without one.
+	Mark []byte
+	// End asks for the offset behind its last record now. nil where the outputs know no earlier writers.
+	End func(context.Context) (int64, error)
 }
 
 // A Source owns partitions for a while and opens an Owner for each; the context given to open ends with

@@ -49,6 +49,14 @@ func (s *Segment) Open(ctx context.Context, p Partition) (Owner, error) {
 		}
 		o.outputs[i] = w
 	}
+	if p.End != nil {
+		// Only now: until they were fenced off, earlier owners could read on and write.
+		end, err := p.End(ctx)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("pipeline: open segment %s, %s/%d: %w", s.Name, p.Topic, p.ID, err), o.Close())
+		}
+		o.marks.inherit(end, from)
+	}
 	return o, nil
 }
 

@@ -1,0 +1,71 @@
+package sim
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"testing/synctest"
+)
+
+const (
+	queries     = 60
+	misfortunes = 4
+)
+
+// run lives through one seed.
+func run(t *testing.T, seed uint64, faults Faults) (v Verdict, refused int) {
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWorld(seed, queries, faults)
+		w.Run(t.Context(), misfortunes)
+		v, refused = w.Judge(), w.Log.Refused
+	})
+	return v, refused
+}
+
+// Whatever dies, freezes and wakes, each query gets one prediction, and the decision that belongs to it.
+// WEIR_SIM_SEED repeats one seed.
+func TestRecovery(t *testing.T) {
+	first, count := uint64(1), uint64(1000)
+	if raceEnabled {
+		count = 100
+	}
+	if s := os.Getenv("WEIR_SIM_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, count = n, 1
+	}
+	refused := 0
+	for seed := first; seed < first+count; seed++ {
+		v, r := run(t, seed, Faults{})
+		refused += r
+		if !v.Clean() {
+			t.Errorf("WEIR_SIM_SEED=%d: %v", seed, v)
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	if count > 1 && refused == 0 {
+		t.Error("no fence ever refused a write: the worlds are too kind")
+	}
+	t.Logf("%d seeds, %d writes refused by a fence", count, refused)
+}
+
+// A judge that finds nothing is worth nothing: each mutation of the recovery is found.
+func TestMutationsAreFound(t *testing.T) {
+	for name, faults := range map[string]Faults{
+		"no markers": {NoMarkers: true}, "no scan": {ScanNothing: true}, "early commit": {CommitEarly: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := uint64(1); seed <= 200; seed++ {
+				if v, _ := run(t, seed, faults); !v.Clean() {
+					t.Logf("found by seed %d: %v", seed, v)
+					return
+				}
+			}
+			t.Error("200 seeds did not find it")
+		})
+	}
+}
