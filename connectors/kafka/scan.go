@@ -61,13 +61,8 @@ func (s *Sink) scan(ctx context.Context, at place, from int64) (written, int64, 
 	}
 	rows := written{}
 	err = s.Client.read(ctx, at, max(from, first[0]), end[0], func(r *schemas.Record) error {
-		for _, h := range r.Headers {
-			if h.Key != OriginHeader {
-				continue
-			}
-			// What is malformed was not written by us; it says nothing.
-			_ = eachOrigin(h.Value, func(offset int64, row, epoch int32) { rows[rowKey{offset, row}] = epoch })
-		}
+		// What is malformed was not written by us; it says nothing.
+		_, _ = Origins(r, func(offset int64, row, epoch int32) { rows[rowKey{offset, row}] = epoch })
 		if len(rows) > scanRows {
 			return pipeline.Permanent(fmt.Errorf("kafka: %s/%d: more than %d rows lie behind the last commit; "+
 				"going on without knowing them may answer queries a second time: accept that with --accept-duplicates", at.topic, at.partition, scanRows))
@@ -77,39 +72,14 @@ func (s *Sink) scan(ctx context.Context, at place, from int64) (written, int64, 
 	return rows, end[0], err
 }
 
-// read calls each for the records of a partition from an offset up to an end, and returns behind the last.
+// read calls each for the records of a partition from an offset up to an end.
 func (c *Client) read(ctx context.Context, at place, from, end int64, each func(*schemas.Record) error) error {
-	cur := newCursor(at.partition, from, nil)
-	for wait := newBackoff(); cur.next < end; {
-		batches, next, err := c.readSome(ctx, at, cur)
-		if err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			c.topics.forget(at.topic)
-			c.opts.Events.retry(fmt.Errorf("kafka: read %s/%d: %w", at.topic, at.partition, err))
-			if err := wait.sleep(ctx); err != nil {
-				return err
-			}
-			continue
-		}
-		wait = newBackoff()
-		if len(batches) == 0 && next == cur.next {
-			cur.bytes = min(2*cur.bytes, growBytes)
-			continue
-		}
-		err = eachRecord(at.partition, batches, cur.next, func(r *schemas.Record) error {
-			if r.Offset >= end {
-				return nil
-			}
-			return each(r)
-		})
-		if err != nil {
+	r := c.Reader(at.topic, at.partition, from, end)
+	for {
+		if more, err := r.Next(ctx, each); err != nil || !more {
 			return err
 		}
-		cur.next = next
 	}
-	return nil
 }
 
 // readSome is one fetch of one partition.

@@ -1,0 +1,224 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	json "github.com/goccy/go-json"
+	"github.com/zeebo/xxh3"
+
+	"weir/cmd/weir/feed"
+	"weir/connectors/kafka"
+	"weir/schemas"
+)
+
+// An answer is a prediction, or what a decision says of it.
+type answer struct {
+	key
+	partition int32
+	topic     string
+	epoch     int32
+	id        string
+	status    string
+	said      uint64          // digest of the status and, where a model answered, of the model and its label
+	value     json.RawMessage // all of a prediction
+}
+
+var errPlace = errors.New("its header " + kafka.OriginHeader + " names other rows than it holds")
+
+// predictions reads a record of the predictions topic.
+func predictions(r *schemas.Record) ([]answer, error) {
+	values := []json.RawMessage{r.Value}
+	if len(r.Value) == 0 || r.Value[0] != '{' {
+		var err error
+		if values, err = feed.Values(*r); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]answer, len(values))
+	for i, v := range values {
+		var p struct {
+			QueryID      string       `json:"query_id"`
+			Status       string       `json:"status"`
+			Label        schemas.Text `json:"label"`
+			Model        string       `json:"model"`
+			ModelVersion string       `json:"model_version"`
+			Source       struct {
+				Topic     string `json:"topic"`
+				Partition int32  `json:"partition"`
+				Offset    int64  `json:"offset"`
+				Row       int32  `json:"row"`
+			} `json:"source"`
+		}
+		if err := json.Unmarshal(v, &p); err != nil {
+			return nil, err
+		}
+		out[i] = answer{
+			key: key{p.Source.Offset, p.Source.Row}, partition: p.Source.Partition, topic: p.Source.Topic,
+			id: p.QueryID, status: p.Status, said: digest(p.Status, p.Model, p.ModelVersion, string(p.Label)), value: v,
+		}
+	}
+	return out, sign(r, out)
+}
+
+// sign gives each answer the epoch that the record's header names, 0 without one.
+func sign(r *schemas.Record, out []answer) error {
+	i := 0
+	signed, err := kafka.Origins(r, func(offset int64, row, epoch int32) {
+		if i < len(out) && out[i].key == (key{offset, row}) {
+			out[i].epoch = epoch
+			i++
+		}
+	})
+	if err == nil && signed && i < len(out) {
+		err = errPlace
+	}
+	return err
+}
+
+// digest is the same for a prediction and for the decision that led to it.
+func digest(status, model, version, label string) uint64 {
+	if status != schemas.Answered.String() && status != schemas.Degraded.String() {
+		model, version, label = "", "", "" // a decision tells of the models that ran, though none answered
+	}
+	return xxh3.HashString(strings.Join([]string{status, model, version, label}, "\x00"))
+}
+
+// decisions reads a record of the decisions topic.
+func decisions(r *schemas.Record) (out []answer, err error) {
+	batches, err := schemas.DecodeIPC(r.Value, schemas.Limits{})
+	for _, b := range batches {
+		if err == nil {
+			out, err = appendDecisions(out, b)
+		}
+		b.Release()
+	}
+	return out, err
+}
+
+// decisionColumns are those of a decision that tell whether it fits its prediction.
+type decisionColumns struct {
+	id, status, shown     *array.String
+	epoch                 *array.Int32
+	topic                 *array.String
+	partition, row        *array.Int32
+	offset                *array.Int64
+	ran                   *array.List
+	model, version, label *array.String
+}
+
+var errDecisions = errors.New("no batch of decisions")
+
+func decisionColumnsOf(b arrow.Record) (c decisionColumns, err error) {
+	column := func(name string) arrow.Array {
+		for i, f := range b.Schema().Fields() {
+			if f.Name == name {
+				return b.Column(i)
+			}
+		}
+		return nil
+	}
+	c.id, _ = column("query_id").(*array.String)
+	c.status, _ = column("status").(*array.String)
+	c.shown, _ = column("shown").(*array.String)
+	c.epoch, _ = column("epoch").(*array.Int32)
+	c.ran, _ = column("ran").(*array.List)
+	source, _ := column("source").(*array.Struct)
+	if source == nil || source.NumField() != 4 || c.ran == nil {
+		return c, errDecisions
+	}
+	c.topic, _ = source.Field(0).(*array.String)
+	c.partition, _ = source.Field(1).(*array.Int32)
+	c.offset, _ = source.Field(2).(*array.Int64)
+	c.row, _ = source.Field(3).(*array.Int32)
+	if ran, ok := c.ran.ListValues().(*array.Struct); ok && ran.NumField() > 3 {
+		c.model, _ = ran.Field(0).(*array.String)
+		c.version, _ = ran.Field(1).(*array.String)
+		c.label, _ = ran.Field(3).(*array.String)
+	}
+	for _, missing := range []bool{c.id == nil, c.status == nil, c.shown == nil, c.epoch == nil, c.topic == nil,
+		c.partition == nil, c.offset == nil, c.row == nil, c.model == nil, c.version == nil, c.label == nil} {
+		if missing {
+			return c, errDecisions
+		}
+	}
+	return c, nil
+}
+
+func appendDecisions(out []answer, b arrow.Record) ([]answer, error) {
+	c, err := decisionColumnsOf(b)
+	if err != nil {
+		return nil, err
+	}
+	for i := range int(b.NumRows()) {
+		a := answer{
+			key: key{c.offset.Value(i), c.row.Value(i)}, partition: c.partition.Value(i), topic: strings.Clone(c.topic.Value(i)),
+			id: strings.Clone(c.id.Value(i)), status: strings.Clone(c.status.Value(i)),
+		}
+		if c.epoch.IsValid(i) {
+			a.epoch = c.epoch.Value(i)
+		}
+		version, label := "", ""
+		from, to := c.ran.ValueOffsets(i)
+		for j := int(from); j < int(to); j++ {
+			if c.model.Value(j) == c.shown.Value(i) {
+				version, label = c.version.Value(j), c.label.Value(j)
+			}
+		}
+		a.said = digest(a.status, c.shown.Value(i), version, label)
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// content is a prediction without what differs from run to run.
+func content(value json.RawMessage) (map[string]any, error) {
+	var fields map[string]any
+	d := json.NewDecoder(bytes.NewReader(value))
+	if err := d.Decode(&fields); err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	delete(fields, "trace")
+	delete(fields, "late")
+	return fields, nil
+}
+
+// tolerance of numbers: a runtime's last bits depend on the batch that a row is in.
+const tolerance = 1e-5
+
+// alike compares two predictions' contents.
+func alike(a, b any) bool {
+	switch a := a.(type) {
+	case float64:
+		b, ok := b.(float64)
+		return ok && math.Abs(a-b) <= tolerance*max(1, math.Abs(a))
+	case []any:
+		b, ok := b.([]any)
+		if !ok || len(a) != len(b) {
+			return false
+		}
+		for i := range a {
+			if !alike(a[i], b[i]) {
+				return false
+			}
+		}
+		return true
+	case map[string]any:
+		b, ok := b.(map[string]any)
+		if !ok || len(a) != len(b) {
+			return false
+		}
+		for k, v := range a {
+			if other, ok := b[k]; !ok || !alike(v, other) {
+				return false
+			}
+		}
+		return true
+	}
+	return a == b
+}

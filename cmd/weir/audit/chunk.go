@@ -1,0 +1,105 @@
+package audit
+
+import "sort"
+
+// A mark is what is known of a row.
+type mark uint64
+
+const (
+	predicted mark = 1 << 63
+	decided   mark = 1 << 62 // by a decision of the prediction's epoch
+	pending   mark = 1 << 61 // it waits in a topic between segments
+	epochBits      = 45      // a fence's epochs have 16 bits; below them is the digest of what was said
+	saidBits  mark = 1<<epochBits - 1
+)
+
+func markOf(epoch int32, said uint64) mark {
+	return predicted | mark(uint16(epoch))<<epochBits | mark(said)&saidBits
+}
+
+func (m mark) epoch() uint16 { return uint16(m >> epochBits) }
+
+const (
+	// chunkRows is how many rows, or offsets, begin a new chunk.
+	chunkRows = 1 << 16
+	// openRows is how many rows and offsets of unfinished chunks a window has at most: 12 bytes each.
+	openRows = 8 << 20
+)
+
+// A chunk is what is known of the queries at some neighbouring offsets. A sealed chunk has forgotten all but
+// its bounds: each of its rows has one prediction, and its decision.
+type chunk struct {
+	from, to  int64    // offsets
+	first     []uint32 // by offset: the place of its first row in marks; one more at the end
+	marks     []mark
+	open      int // rows without a prediction
+	undecided int // predictions without a decision
+	full      bool
+}
+
+func newChunk(from int64) *chunk { return &chunk{from: from, to: from, first: []uint32{0}} }
+
+// add appends the rows of the record at an offset. Offsets that hold no query were passed over.
+func (c *chunk) add(offset int64, rows int) {
+	c.skip(offset)
+	for range rows {
+		c.marks = append(c.marks, 0)
+	}
+	c.open += rows
+	c.skip(offset + 1)
+}
+
+// skip moves the end of the chunk up to an offset.
+func (c *chunk) skip(to int64) {
+	for ; c.to < to; c.to++ {
+		c.first = append(c.first, uint32(len(c.marks)))
+	}
+}
+
+func (c *chunk) sealed() bool { return c.full && c.first == nil }
+
+// size is what the chunk counts against openRows.
+func (c *chunk) size() int { return len(c.marks) + len(c.first) }
+
+// seal forgets what nobody will ask for.
+func (c *chunk) seal() bool {
+	if !c.full || c.first == nil || c.open > 0 || c.undecided > 0 {
+		return false
+	}
+	c.first, c.marks = nil, nil
+	return true
+}
+
+// at is the mark of a row, nil where there is no such row.
+func (c *chunk) at(k key) *mark {
+	i := k.offset - c.from
+	from, to := c.first[i], c.first[i+1]
+	if k.row < 0 || k.row >= int32(to-from) {
+		return nil
+	}
+	return &c.marks[from+uint32(k.row)]
+}
+
+// each calls f for every row.
+func (c *chunk) each(f func(k key, m mark)) {
+	for i := range c.first[1:] {
+		for j := c.first[i]; j < c.first[i+1]; j++ {
+			f(key{c.from + int64(i), int32(j - c.first[i])}, c.marks[j])
+		}
+	}
+}
+
+// find is the chunk that holds an offset, nil where none does.
+func find(chunks []*chunk, offset int64) *chunk {
+	i := sort.Search(len(chunks), func(i int) bool { return chunks[i].to > offset })
+	if i == len(chunks) || chunks[i].from > offset {
+		return nil
+	}
+	return chunks[i]
+}
+
+// key is a row's place in its partition of the queries.
+type key struct {
+	offset int64
+	row    int32
+}
