@@ -28,6 +28,7 @@ type metrics struct {
 	fetched, skipped     *prometheus.CounterVec
 	rebalances, retries  prometheus.Counter
 	reopened, outOfRange *prometheus.CounterVec
+	fenced               *prometheus.CounterVec
 }
 
 // times are buckets from 0.1 ms to 6.5 s, a factor of 2 apart, as decisions are asked for in about 10 ms.
@@ -54,6 +55,7 @@ func newMetrics() *metrics {
 	m.fetched = m.counter("weir_fetched_records_total", "Records read.", "topic")
 	m.skipped = m.counter("weir_skipped_total", "Null records, and values of columns that the schema lacks.", "what")
 	m.reopened = m.counter("weir_reopened_total", "Partitions that were given back after an error.", "topic")
+	m.fenced = m.counter("weir_fenced_total", "Writes that were refused, because another process had taken over the partition.", "topic")
 	m.outOfRange = m.counter("weir_out_of_range_total", "Times that the offset to read was no longer there: records were lost to retention.", "topic")
 	m.rebalances = prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_rebalances_total", Help: "Generations of the consumer group."})
 	m.retries = prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_broker_retries_total", Help: "Requests to the broker that were tried again."})
@@ -135,6 +137,7 @@ func (m *metrics) broker() kafka.Events {
 		Reopened:   func(topic string, _ int32, _ error) { m.reopened.WithLabelValues(topic).Inc() },
 		OutOfRange: func(topic string, _ int32, _, _ int64) { m.outOfRange.WithLabelValues(topic).Inc() },
 		Rebalanced: func(int32, []int32) { m.rebalances.Inc() },
+		Fenced:     func(topic string, _ int32) { m.fenced.WithLabelValues(topic).Inc() },
 		Retry:      func(error) { m.retries.Inc() },
 	}
 }

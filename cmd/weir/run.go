@@ -32,6 +32,8 @@ type runOptions struct {
 	admin    string
 	// acceptDuplicates goes on where it can no longer be told what was answered.
 	acceptDuplicates bool
+	// session and heartbeat are the consumer group's.
+	session, heartbeat time.Duration
 }
 
 func runCommand(a *app) *cobra.Command {
@@ -53,6 +55,9 @@ SIGTERM or Ctrl-C drains: it stops taking queries, finishes and commits what is 
 			if o.embedded != "" && cmd.Flags().Changed("broker") {
 				return usage("--broker and --embedded exclude each other")
 			}
+			if o.heartbeat <= 0 || o.session <= o.heartbeat {
+				return usage("--session %v, --heartbeat %v: want a heartbeat above 0 and below the session", o.session, o.heartbeat)
+			}
 			o.spec = args[0]
 			if !cmd.Flags().Changed("admin") {
 				o.admin = freeAdmin(o.admin)
@@ -69,6 +74,8 @@ SIGTERM or Ctrl-C drains: it stops taking queries, finishes and commits what is 
 	cmd.Flags().StringVar(&o.embedded, "embedded", "", "start an embedded broker with its data in this directory")
 	cmd.Flags().StringSliceVar(&o.segments, "segments", nil, "run only these segments; default: all")
 	cmd.Flags().BoolVar(&o.acceptDuplicates, "accept-duplicates", false, "start even where retention deleted what tells which queries were answered")
+	cmd.Flags().DurationVar(&o.session, "session", 6*time.Second, "how long a worker that is silent keeps its partitions (brokers allow 6s and more, unless told otherwise)")
+	cmd.Flags().DurationVar(&o.heartbeat, "heartbeat", 300*time.Millisecond, "how often a worker tells that it is there; a fraction of --session")
 	cmd.Flags().StringVar(&o.admin, "admin", "127.0.0.1:9464", "address of /metrics, /healthz and /readyz; if the default is taken, any free port")
 	return cmd
 }
@@ -229,7 +236,8 @@ func (a *app) serve(ctx context.Context, spec *pipeline.Spec, o runOptions, unit
 	g, ctx := errgroup.WithContext(ctx)
 	for i, u := range units {
 		segments[i].Outputs = outputs(spec, u, client, o.acceptDuplicates, m.broker())
-		source := &kafka.Source{Client: client, Topic: u.In, Group: u.Group, NewDecoder: decoder(spec, u, m), Events: a.sourceEvents(u, m, adm)}
+		source := &kafka.Source{Client: client, Topic: u.In, Group: u.Group, NewDecoder: decoder(spec, u, m), Events: a.sourceEvents(u, m, adm),
+			Session: o.session, Heartbeat: o.heartbeat}
 		g.Go(func() error {
 			if err := source.Run(ctx, segments[i].Open); err != nil {
 				return fmt.Errorf("segment %s: %w", u.Name, err)

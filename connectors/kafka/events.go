@@ -24,6 +24,8 @@ type Events struct {
 	OutOfRange func(topic string, partition int32, asked, from int64)
 	// Rebalanced tells of the partitions owned in a new generation of the group.
 	Rebalanced func(generation int32, partitions []int32)
+	// Fenced tells of a write that was refused, because another process has taken over its input partition.
+	Fenced func(topic string, partition int32)
 	// Retry tells of a failure that will be tried again.
 	Retry func(err error)
 }
@@ -73,6 +75,12 @@ func (e *Events) outOfRange(topic string, partition int32, asked, from int64) {
 func (e *Events) rebalanced(generation int32, partitions []int32) {
 	if e.Rebalanced != nil {
 		e.Rebalanced(generation, partitions)
+	}
+}
+
+func (e *Events) fenced(topic string, partition int32) {
+	if e.Fenced != nil {
+		e.Fenced(topic, partition)
 	}
 }
 

@@ -257,6 +257,7 @@ func (p *producer) result(again []*lane, l *lane, base int64, err error, took ti
 		l.shrink()
 	case l.fenced() && fencedOff(err):
 		err = &FencedError{Topic: l.topic, Partition: l.partition, Cause: err}
+		p.c.opts.Events.fenced(l.topic, l.partition)
 		l.end(err)
 		l.fail(err, true)
 		return again
