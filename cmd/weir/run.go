@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -237,7 +238,8 @@ func (a *app) serve(ctx context.Context, spec *pipeline.Spec, o runOptions, unit
 	for i, u := range units {
 		segments[i].Outputs = outputs(spec, u, client, o.acceptDuplicates, m.broker())
 		source := &kafka.Source{Client: client, Topic: u.In, Group: u.Group, NewDecoder: decoder(spec, u, m), Events: a.sourceEvents(u, m, adm),
-			Session: o.session, Heartbeat: o.heartbeat}
+			Session: o.session, Heartbeat: o.heartbeat,
+			Fenced: spec.Delivery == pipeline.ExactlyOnceEffect}
 		g.Go(func() error {
 			if err := source.Run(ctx, segments[i].Open); err != nil {
 				return fmt.Errorf("segment %s: %w", u.Name, err)
@@ -254,8 +256,18 @@ func (a *app) serve(ctx context.Context, spec *pipeline.Spec, o runOptions, unit
 func (a *app) sourceEvents(u pipeline.Unit, m *metrics, adm *admin) kafka.Events {
 	ev := m.broker()
 	counted := ev
+	var kept atomic.Bool // out of the group by another spec, and logged
+	ev.Refused = func(err error) {
+		if !kept.Swap(true) {
+			a.log.Warn("another pipeline spec runs this group; waiting until its members leave", "segment", u.Name, "group", u.Group, "error", err)
+		}
+		if adm.ready("segment " + u.Name) { // or a rolling update would wait for it, and it for the update
+			a.log.Info("ready")
+		}
+	}
 	ev.Rebalanced = func(generation int32, partitions []int32) {
 		counted.Rebalanced(generation, partitions)
+		kept.Store(false)
 		a.log.Info("partitions assigned", "segment", u.Name, "topic", u.In, "generation", generation, "partitions", fmt.Sprint(partitions))
 		if adm.ready("segment " + u.Name) {
 			a.log.Info("ready")

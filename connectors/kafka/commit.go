@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 )
@@ -19,29 +20,29 @@ var markText = base64.RawStdEncoding
 
 // committed returns the group's places, the earliest record for partitions without one. It tries until ctx
 // ends.
-func (g *generation) committed(ctx context.Context, ids []int32) (map[int32]commitment, error) {
+func (m *member) committed(ctx context.Context, ids []int32) (map[int32]commitment, error) {
 	places := make(map[int32]commitment, len(ids))
 	if len(ids) == 0 {
 		return places, nil
 	}
 	for wait := newBackoff(); ; {
-		err := g.fetchCommitted(ctx, ids, places)
+		err := m.fetchCommitted(ctx, ids, places)
 		if err == nil {
 			return places, nil
 		}
-		g.Events.retry(fmt.Errorf("kafka: committed offsets of group %s: %w", g.Group, err))
+		m.Events.retry(fmt.Errorf("kafka: committed offsets of group %s: %w", m.Group, err))
 		if err := wait.sleep(ctx); err != nil {
 			return nil, err
 		}
 	}
 }
 
-func (g *generation) fetchCommitted(ctx context.Context, ids []int32, places map[int32]commitment) error {
-	req := &kafkago.OffsetFetchRequest{GroupID: g.Group, Topics: map[string][]int{g.Topic: nil}}
+func (m *member) fetchCommitted(ctx context.Context, ids []int32, places map[int32]commitment) error {
+	req := &kafkago.OffsetFetchRequest{GroupID: m.Group, Topics: map[string][]int{m.Topic: nil}}
 	for _, id := range ids {
-		req.Topics[g.Topic] = append(req.Topics[g.Topic], int(id))
+		req.Topics[m.Topic] = append(req.Topics[m.Topic], int(id))
 	}
-	res, err := g.Client.kafka.OffsetFetch(ctx, req)
+	res, err := m.Client.kafka.OffsetFetch(ctx, req)
 	if err == nil {
 		err = res.Error
 	}
@@ -49,7 +50,7 @@ func (g *generation) fetchCommitted(ctx context.Context, ids []int32, places map
 		return readable(err)
 	}
 	var fresh []int32
-	for _, p := range res.Topics[g.Topic] {
+	for _, p := range res.Topics[m.Topic] {
 		if p.Error != nil {
 			return p.Error
 		}
@@ -66,7 +67,7 @@ func (g *generation) fetchCommitted(ctx context.Context, ids []int32, places map
 		places[id] = c
 	}
 	if len(fresh) > 0 {
-		first, err := g.Client.listOffsets(ctx, g.Topic, fresh, Earliest.time())
+		first, err := m.Client.listOffsets(ctx, m.Topic, fresh, Earliest.time())
 		if err != nil {
 			return err
 		}
@@ -82,11 +83,40 @@ func (g *generation) fetchCommitted(ctx context.Context, ids []int32, places map
 	return nil
 }
 
-// commit writes the finished prefixes of shards that have grown. A failure is tried again with the next
-// commit; a commit is never below the last.
-func (g *generation) commit(ctx context.Context, shards []*shard) {
-	g.commits.Lock()
-	defer g.commits.Unlock()
+// commitLoop commits and reports the lag. Between generations commits wait.
+func (m *member) commitLoop() {
+	t := time.NewTicker(m.CommitEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-m.taking.Done():
+			return
+		case now := <-t.C:
+			shards := m.owned()
+			if g := m.newest(); g != nil && !g.over() {
+				m.commit(g.ctx, shards)
+			}
+			for _, s := range shards {
+				s.reportLag(now)
+			}
+		}
+	}
+}
+
+// commitNow commits with the newest generation, also if that has just ended: until the next one begins the
+// group takes its commits, and then it refuses them.
+func (m *member) commitNow(shards []*shard) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.work), leaveWithin)
+	defer cancel()
+	m.commit(ctx, shards)
+}
+
+// commit writes the finished prefixes of shards that have grown, where the partition is still ours. A failure
+// is tried again with the next commit; a commit is never below the last.
+func (m *member) commit(ctx context.Context, shards []*shard) {
+	m.commits.Lock()
+	defer m.commits.Unlock()
+	g, shards := m.entitled(shards)
 	byID := map[int]*shard{}
 	var cs []kafkago.OffsetCommit
 	for _, s := range shards {
@@ -98,11 +128,11 @@ func (g *generation) commit(ctx context.Context, shards []*shard) {
 	if len(cs) == 0 {
 		return
 	}
-	res, err := g.Client.kafka.OffsetCommit(ctx, &kafkago.OffsetCommitRequest{GroupID: g.Group,
-		GenerationID: int(g.id), MemberID: g.memberID, Topics: map[string][]kafkago.OffsetCommit{g.Topic: cs}})
+	res, err := m.Client.kafka.OffsetCommit(ctx, &kafkago.OffsetCommitRequest{GroupID: m.Group,
+		GenerationID: int(g.id), MemberID: g.memberID, Topics: map[string][]kafkago.OffsetCommit{m.Topic: cs}})
 	if err != nil {
 		if ctx.Err() == nil {
-			g.Events.retry(fmt.Errorf("kafka: commit group %s: %w", g.Group, readable(err)))
+			m.Events.retry(fmt.Errorf("kafka: commit group %s: %w", m.Group, readable(err)))
 		}
 		return
 	}
@@ -111,14 +141,28 @@ func (g *generation) commit(ctx context.Context, shards []*shard) {
 		offsets[c.Partition] = c.Offset
 	}
 	// A generation that is no longer the group's is told by partition, while the request succeeds.
-	for _, p := range res.Topics[g.Topic] {
+	for _, p := range res.Topics[m.Topic] {
 		if p.Error != nil {
-			g.Events.retry(fmt.Errorf("kafka: commit group %s, %s/%d: %w", g.Group, g.Topic, p.Partition, p.Error))
+			m.Events.retry(fmt.Errorf("kafka: commit group %s, %s/%d: %w", m.Group, m.Topic, p.Partition, p.Error))
 			continue
 		}
 		if s := byID[p.Partition]; s != nil {
 			s.setCommitted(offsets[p.Partition])
-			g.Events.committed(g.Topic, s.id, offsets[p.Partition])
+			m.Events.committed(m.Topic, s.id, offsets[p.Partition])
 		}
 	}
+}
+
+// entitled returns the newest generation, and those of the shards whose partitions it assigns. Both are read
+// at once: a number of the next generation would make the group take a commit for a partition that is lost.
+func (m *member) entitled(shards []*shard) (*generation, []*shard) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var ours []*shard
+	for _, s := range shards {
+		if m.shards[s.id] == s {
+			ours = append(ours, s)
+		}
+	}
+	return m.gen, ours
 }

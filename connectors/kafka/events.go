@@ -22,8 +22,13 @@ type Events struct {
 	// OutOfRange tells that asked was no longer (or never) in the partition and reading goes on at from,
 	// the earliest record there is.
 	OutOfRange func(topic string, partition int32, asked, from int64)
+	// Rebalancing tells that a generation of the group has ended: until the next one nothing is committed, and
+	// no partition opened.
+	Rebalancing func(generation int32)
 	// Rebalanced tells of the partitions owned in a new generation of the group.
 	Rebalanced func(generation int32, partitions []int32)
+	// Refused tells that the group's members have another Digest, again with each try until they have left.
+	Refused func(err error)
 	// Fenced tells of a write that was refused, because another process has taken over its input partition.
 	Fenced func(topic string, partition int32)
 	// Retry tells of a failure that will be tried again.
@@ -75,6 +80,18 @@ func (e *Events) outOfRange(topic string, partition int32, asked, from int64) {
 func (e *Events) rebalanced(generation int32, partitions []int32) {
 	if e.Rebalanced != nil {
 		e.Rebalanced(generation, partitions)
+	}
+}
+
+func (e *Events) rebalancing(generation int32) {
+	if e.Rebalancing != nil {
+		e.Rebalancing(generation)
+	}
+}
+
+func (e *Events) refused(err error) {
+	if e.Refused != nil {
+		e.Refused(err)
 	}
 }
 

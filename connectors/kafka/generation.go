@@ -2,123 +2,151 @@ package kafka
 
 import (
 	"context"
+	"slices"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	kafkago "github.com/segmentio/kafka-go"
 )
 
-// A generation is the time between two rebalances of the group: the partitions are ours from its begin to
-// its end, and then all are given back, even those that come back a moment later (kafka-go knows only this
-// eager protocol).
+// A generation is the time between two rebalances of the group. kafka-go knows only the eager protocol, in
+// which a member gives up all partitions before it joins again, and waits in that join until every other
+// member has joined too or its session has ended. So nothing that works lives in a generation: it only says
+// which partitions are ours, may be opened, and with which number to commit.
 type generation struct {
-	*member
-	id       int32
-	memberID string
-	f        *fetcher
-	shards   []*shard
+	id         int32
+	memberID   string
+	partitions []int32
 
-	// work lives until the deliveries must end, taking only until no more may begin.
-	work, taking context.Context
-	cancelWork   context.CancelFunc
-	stopTaking   context.CancelFunc
-
-	commits sync.Mutex // one commit at a time; also held while an owner is closed
-	fault   sync.Once
-	err     error // a Permanent error of a delivery
+	ctx    context.Context // for requests; ends with the generation, or once no more may be taken
+	cancel context.CancelFunc
+	ended  atomic.Bool
 }
 
-// generation owns the partitions of one generation until that, or ctx, ends.
-func (m *member) generation(ctx context.Context, kg *kafkago.Generation) error {
-	m.active.Store(true)
-	defer m.active.Store(false)
-	g := &generation{member: m, id: kg.ID, memberID: kg.MemberID}
-	g.work, g.cancelWork = context.WithCancel(context.WithoutCancel(ctx))
-	defer g.cancelWork()
-	g.taking, g.stopTaking = context.WithCancel(g.work)
+func (g *generation) end() {
+	g.ended.Store(true)
+	g.cancel()
+}
+
+func (g *generation) over() bool { return g.ended.Load() }
+
+// generation takes over what a new generation assigns, and returns when it has ended.
+func (m *member) generation(kg *kafkago.Generation) {
+	g := &generation{id: kg.ID, memberID: kg.MemberID}
+	for _, a := range kg.Assignments[m.Topic] {
+		g.partitions = append(g.partitions, int32(a.ID))
+	}
+	g.ctx, g.cancel = context.WithCancel(m.taking)
+	m.Events.rebalanced(g.id, g.partitions)
+	m.adopt(g)
 	ended := make(chan struct{})
 	kg.Start(func(life context.Context) {
 		defer close(ended)
-		defer context.AfterFunc(ctx, g.stopTaking)()
-		var watch sync.WaitGroup
-		defer watch.Wait()
-		defer g.stopTaking()
-		watch.Go(func() {
-			select {
-			case <-life.Done():
-				g.stopTaking()
-			case <-g.taking.Done():
-			}
-		})
-		g.own(assigned(kg, m.Topic))
+		<-life.Done()
+		m.conclude(g)
 	})
 	<-ended
-	return g.err
 }
 
-func assigned(kg *kafkago.Generation, topic string) []int32 {
-	var ids []int32
-	for _, a := range kg.Assignments[topic] {
-		ids = append(ids, int32(a.ID))
-	}
-	return ids
-}
-
-// own runs the partitions until taking ends, drains and commits them.
-func (g *generation) own(ids []int32) {
-	g.Events.rebalanced(g.id, ids)
-	places, err := g.committed(g.taking, ids)
-	if err != nil {
-		return // taking has ended
-	}
-	g.f = newFetcher(g.taking, g.Client, g.Topic, &g.Events)
-	var running, committing sync.WaitGroup
-	for _, id := range ids {
-		s := newShard(g, id, places[id])
-		g.shards = append(g.shards, s)
-	}
-	for _, s := range g.shards {
-		running.Go(s.run)
-	}
-	committing.Go(g.commitLoop)
-	<-g.taking.Done()
-	last := time.AfterFunc(g.Drain, g.cancelWork)
-	running.Wait()
-	last.Stop()
-	committing.Wait()
-	g.f.join()
-	g.commitNow(g.shards)
-	for _, s := range g.shards {
-		s.close()
-	}
-}
-
-// stop ends the generation, and the source with it.
-func (g *generation) stop(err error) {
-	g.fault.Do(func() { g.err = err })
-	g.stopTaking()
-}
-
-// commitLoop commits and reports the lag while the generation lasts.
-func (g *generation) commitLoop() {
-	t := time.NewTicker(g.CommitEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-g.taking.Done():
-			return
-		case now := <-t.C:
-			g.commit(g.taking, g.shards)
-			for _, s := range g.shards {
-				s.reportLag(now)
-			}
+// adopt opens partitions that are new, and drops those that are ours no longer.
+//
+// A shard goes on only if the partition was ours in the generation just before. Otherwise others may have
+// owned it meanwhile, and gone further than the shard knows.
+func (m *member) adopt(g *generation) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	seamless := m.gen != nil && g.id == m.gen.id+1
+	for id, s := range m.shards {
+		if !seamless || !slices.Contains(g.partitions, id) {
+			s.lose()
+			delete(m.shards, id)
 		}
 	}
+	m.gen = g
+	if m.taking.Err() == nil {
+		m.begin(g)
+	}
+	close(m.changed)
+	m.changed = make(chan struct{})
 }
 
-// commitNow commits even though taking has ended, while the group still takes this generation's commits.
-func (g *generation) commitNow(shards []*shard) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(g.work), leaveWithin)
-	defer cancel()
-	g.commit(ctx, shards)
+// begin starts shards for the partitions that have none. The caller holds m.mu.
+func (m *member) begin(g *generation) {
+	var fresh []int32
+	for _, id := range g.partitions {
+		if m.shards[id] == nil {
+			fresh = append(fresh, id)
+		}
+	}
+	places := sync.OnceValues(func() (map[int32]commitment, error) { return m.committed(g.ctx, fresh) })
+	for _, id := range fresh {
+		s := newShard(m, id, places)
+		before := m.ended[id]
+		m.shards[id], m.ended[id] = s, s.ended
+		m.running.Go(func() { s.live(before) })
+	}
+}
+
+// conclude commits while the group still takes the generation's commits, so that whoever gets one of our
+// partitions repeats little. Without fences nobody may get one before we have let go of it.
+func (m *member) conclude(g *generation) {
+	g.end()
+	shards := m.owned()
+	if m.Fenced {
+		m.commitNow(shards)
+	} else {
+		m.drain(shards)
+		m.mu.Lock()
+		clear(m.shards)
+		m.mu.Unlock()
+	}
+	if m.taking.Err() == nil {
+		m.Events.rebalancing(g.id)
+	}
+}
+
+// owned returns the shards of the partitions that are ours.
+func (m *member) owned() []*shard {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	shards := make([]*shard, 0, len(m.shards))
+	for _, s := range m.shards {
+		shards = append(shards, s)
+	}
+	return shards
+}
+
+// claim is what we say in a join that we owned.
+func (m *member) claim() claim {
+	g := m.newest()
+	if g == nil {
+		return claim{}
+	}
+	return claim{g.id, g.partitions}
+}
+
+// newest returns the newest generation, which may be over; nil before the first.
+func (m *member) newest() *generation {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.gen
+}
+
+// living waits for a generation that is not over, and is another than old.
+func (m *member) living(ctx context.Context, old *generation) (*generation, error) {
+	for {
+		m.mu.Lock()
+		g, changed := m.gen, m.changed
+		m.mu.Unlock()
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if g != nil && g != old && !g.over() {
+			return g, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
 }

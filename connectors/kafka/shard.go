@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -12,16 +13,24 @@ import (
 	"weir/schemas"
 )
 
-// A shard is one partition during one generation: it reads, decodes and delivers. One goroutine does that,
-// and one for each delivery in flight waits for its rows to become durable.
+// A shard is one partition while it is ours, for as many generations as that lasts: it reads, decodes and
+// delivers. One goroutine does that, and one for each delivery in flight waits for its rows to become durable.
 type shard struct {
-	g      *generation
+	m      *member
 	id     int32
-	place  commitment // where to open next
+	places func() (map[int32]commitment, error) // where to open first, nil once it was asked
+	place  commitment                           // where it was opened
 	owner  pipeline.Owner
 	cursor *cursor
 	cancel context.CancelFunc // ends the ownership
 	dec    schemas.Decoder
+
+	// work lives until the deliveries must end, taking only until no more may begin.
+	work, taking context.Context
+	cancelWork   context.CancelFunc
+	stopTaking   context.CancelFunc
+	lost         atomic.Bool   // it is not ours any more
+	ended        chan struct{} // closed when nothing runs any more and, of a lost one, the owner is closed
 
 	deliveries sync.WaitGroup
 
@@ -50,63 +59,52 @@ type flight struct {
 	done        bool
 }
 
-const (
-	reopenAfter = 100 * time.Millisecond
-	reopenMost  = 5 * time.Second
-)
-
-func newShard(g *generation, id int32, at commitment) *shard {
-	return &shard{g: g, id: id, place: at, prefix: at.offset, committed: at.offset, room: make(chan struct{})}
+func newShard(m *member, id int32, places func() (map[int32]commitment, error)) *shard {
+	s := &shard{m: m, id: id, places: places, room: make(chan struct{}), ended: make(chan struct{})}
+	s.work, s.cancelWork = context.WithCancel(m.work)
+	s.taking, s.stopTaking = context.WithCancel(m.taking)
+	return s
 }
 
-// run owns the partition, again after each error, until the generation takes no more. It leaves the owner
-// open when that happens: the last commit still asks it for a mark.
-func (s *shard) run() {
-	for wait := (&backoff{next: reopenAfter, most: reopenMost}); ; {
-		err := s.own()
-		if err == nil {
-			return
-		}
-		before := s.place.offset
-		s.g.commitNow([]*shard{s})
+// live works on the partition once an earlier shard of it has ended, until it is lost or told to stop. Unless
+// it is lost it leaves the owner open: the last commit still asks that for a mark.
+func (s *shard) live(before <-chan struct{}) {
+	defer close(s.ended)
+	if before != nil {
+		<-before // its deliveries are cancelled
+	}
+	s.run()
+	if s.lost.Load() {
 		s.close()
-		if pipeline.IsPermanent(err) {
-			s.g.stop(err)
-			return
-		}
-		s.g.Events.reopened(s.g.Topic, s.id, err)
-		if s.place.offset = s.lastCommitted(); s.place.offset > before {
-			wait.next = reopenAfter
-		}
-		if wait.sleep(s.g.taking) != nil {
-			return
-		}
-		places, err := s.g.committed(s.g.taking, []int32{s.id})
-		if err != nil {
-			return
-		}
-		s.place = places[s.id]
 	}
 }
 
-// own opens the partition and delivers what it reads. It returns nil once the generation takes no more, and
-// an error that closes the partition; no delivery runs then.
+// lose gives the partition up: somebody else owns it now. What it was writing may still be stored, before
+// the new owner's fence, or is refused.
+func (s *shard) lose() {
+	s.lost.Store(true)
+	s.stopTaking()
+	s.cancelWork()
+}
+
+// own opens the partition and delivers what it reads. It returns nil once no more may be taken, and an error
+// that closes the partition; no delivery runs then.
 func (s *shard) own() error {
-	ctx, cancel := context.WithCancel(s.g.work)
+	ctx, cancel := context.WithCancel(s.work)
 	s.cancel = cancel
-	owner, err := s.g.open(ctx, pipeline.Partition{Topic: s.g.Topic, ID: s.id, Mark: s.place.mark})
+	owner, err := s.m.open(ctx, pipeline.Partition{Topic: s.m.Topic, ID: s.id, Mark: s.place.mark})
 	if err != nil {
 		cancel()
-		if s.g.taking.Err() != nil && !pipeline.IsPermanent(err) {
+		if s.taking.Err() != nil && !pipeline.IsPermanent(err) {
 			return nil
 		}
-		return fmt.Errorf("kafka: open %s/%d: %w", s.g.Topic, s.id, err)
+		return fmt.Errorf("kafka: open %s/%d: %w", s.m.Topic, s.id, err)
 	}
 	chunks := make(chan chunk, chunksAhead)
 	s.begin(owner, newCursor(s.id, s.place.offset, chunks))
-	s.g.f.read(s.cursor)
+	s.m.f.read(s.cursor)
 	err = s.deliver(ctx, chunks)
-	s.g.f.drop(s.cursor)
+	s.m.f.drop(s.cursor)
 	if rest := s.dec.Flush(); rest != nil {
 		rest.Release()
 	}
@@ -124,7 +122,7 @@ func (s *shard) own() error {
 func (s *shard) begin(owner pipeline.Owner, c *cursor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.owner, s.cursor, s.dec = owner, c, s.g.NewDecoder(s.id)
+	s.owner, s.cursor, s.dec = owner, c, s.m.NewDecoder(s.id)
 	s.flights, s.flying, s.rows, s.bytes, s.err = nil, 0, 0, 0, nil
 	s.held = 0
 	s.failed = make(chan struct{})
@@ -135,7 +133,7 @@ func (s *shard) begin(owner pipeline.Owner, c *cursor) {
 func (s *shard) deliver(ctx context.Context, chunks <-chan chunk) error {
 	for next := s.place.offset; ; {
 		select {
-		case <-s.g.taking.Done():
+		case <-s.taking.Done():
 			return nil
 		case <-s.failed:
 			return s.fault()
@@ -146,9 +144,9 @@ func (s *shard) deliver(ctx context.Context, chunks <-chan chunk) error {
 			}
 			next = ch.next
 			if err := s.chunk(ctx, ch); err != nil {
-				return fmt.Errorf("kafka: read %s/%d: %w", s.g.Topic, s.id, err)
+				return fmt.Errorf("kafka: read %s/%d: %w", s.m.Topic, s.id, err)
 			}
-			s.g.f.done(s.cursor)
+			s.m.f.done(s.cursor)
 			s.offer(ctx)
 		case <-s.departed():
 			s.offer(ctx)
@@ -161,7 +159,7 @@ func (s *shard) deliver(ctx context.Context, chunks <-chan chunk) error {
 // would use up the time that their rows need. Thus the size of a delivery follows the load, without a timer.
 func (s *shard) offer(ctx context.Context) {
 	s.mu.Lock()
-	few := s.flying < s.g.Deliveries
+	few := s.flying < s.m.Deliveries
 	s.mu.Unlock()
 	if few {
 		s.flush(ctx)
@@ -181,20 +179,20 @@ func (s *shard) departed() <-chan struct{} {
 // chunk decodes the records of a chunk, and delivers them as often as the decoder is full.
 func (s *shard) chunk(ctx context.Context, ch chunk) error {
 	err := eachRecord(s.id, ch.batches, ch.from, func(r *schemas.Record) error {
-		if s.g.taking.Err() != nil {
-			return s.g.taking.Err()
+		if s.taking.Err() != nil {
+			return s.taking.Err()
 		}
 		if s.held == 0 {
 			s.stamp = r.Time
 		}
 		s.dec.Append(*r)
 		s.held = r.Offset + 1
-		if s.dec.Rows() >= s.g.MaxRows || s.dec.Bytes() >= s.g.MaxBytes {
+		if s.dec.Rows() >= s.m.MaxRows || s.dec.Bytes() >= s.m.MaxBytes {
 			s.flush(ctx)
 		}
 		return nil
 	})
-	if s.g.taking.Err() != nil {
+	if s.taking.Err() != nil {
 		return nil
 	}
 	if err == nil {
@@ -235,7 +233,7 @@ func (s *shard) fly(ctx context.Context, b arrow.Record, fl *flight) {
 func (s *shard) depart(fl *flight) bool {
 	for {
 		s.mu.Lock()
-		if s.flying == 0 || s.flying < s.g.Deliveries && s.rows+fl.rows <= s.g.InFlightRows && s.bytes+fl.bytes <= s.g.InFlightBytes {
+		if s.flying == 0 || s.flying < s.m.Deliveries && s.rows+fl.rows <= s.m.InFlightRows && s.bytes+fl.bytes <= s.m.InFlightBytes {
 			s.flying++
 			s.rows += fl.rows
 			s.bytes += fl.bytes
@@ -249,7 +247,7 @@ func (s *shard) depart(fl *flight) bool {
 		case <-room:
 		case <-s.failed:
 			return false
-		case <-s.g.taking.Done():
+		case <-s.taking.Done():
 			return false
 		}
 	}
@@ -271,10 +269,7 @@ func (s *shard) arrive(fl *flight, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		if s.err == nil {
-			s.err = err
-			close(s.failed)
-		}
+		s.failLocked(err)
 		return
 	}
 	fl.done = true
@@ -293,19 +288,27 @@ func (s *shard) restart(from int64) {
 	s.flights, s.prefix, s.committed = nil, from, from
 }
 
+// fail closes the shard; its owner is opened again. Only the first error counts.
+func (s *shard) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failLocked(err)
+}
+
+func (s *shard) failLocked(err error) {
+	if s.err == nil {
+		s.err = err
+		close(s.failed)
+	}
+}
+
 func (s *shard) fault() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err == nil || s.g.work.Err() != nil && !pipeline.IsPermanent(s.err) {
+	if s.err == nil || s.work.Err() != nil && !pipeline.IsPermanent(s.err) {
 		return nil // cancelled at the end of the drain
 	}
 	return s.err
-}
-
-func (s *shard) lastCommitted() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.committed
 }
 
 func (s *shard) setCommitted(offset int64) {
@@ -314,7 +317,7 @@ func (s *shard) setCommitted(offset int64) {
 	s.mu.Unlock()
 }
 
-// uncommitted returns the finished prefix and its mark where it has grown. The caller holds g.commits.
+// uncommitted returns the finished prefix and its mark where it has grown. The caller holds m.commits.
 func (s *shard) uncommitted() (next int64, mark []byte, ok bool) {
 	s.mu.Lock()
 	owner, next := s.owner, s.prefix
@@ -328,8 +331,8 @@ func (s *shard) uncommitted() (next int64, mark []byte, ok bool) {
 
 // close closes the owner, if there is one.
 func (s *shard) close() {
-	s.g.commits.Lock()
-	defer s.g.commits.Unlock()
+	s.m.commits.Lock()
+	defer s.m.commits.Unlock()
 	s.mu.Lock()
 	owner := s.owner
 	s.owner = nil
@@ -338,7 +341,7 @@ func (s *shard) close() {
 		return
 	}
 	if err := owner.Close(); err != nil {
-		s.g.Events.retry(fmt.Errorf("kafka: close %s/%d: %w", s.g.Topic, s.id, err))
+		s.m.Events.retry(fmt.Errorf("kafka: close %s/%d: %w", s.m.Topic, s.id, err))
 	}
 	s.cancel()
 }
@@ -355,6 +358,6 @@ func (s *shard) reportLag(now time.Time) {
 		return
 	}
 	if high := cursor.high.Load(); high >= 0 {
-		s.g.Events.lag(s.g.Topic, s.id, max(high-prefix, 0), age.Seconds())
+		s.m.Events.lag(s.m.Topic, s.id, max(high-prefix, 0), age.Seconds())
 	}
 }

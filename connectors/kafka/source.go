@@ -3,12 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
-
-	kafkago "github.com/segmentio/kafka-go"
 
 	"weir/pipeline"
 	"weir/schemas"
@@ -20,6 +15,9 @@ import (
 // What waits in a partition goes into one delivery, up to MaxRows and MaxBytes: an idle partition's query
 // leaves alone and at once, a backlog leaves in large batches, and no timer decides. Committed is the end of
 // the longest finished prefix, so that a crash repeats rows but never loses one.
+//
+// With Fenced, a partition goes on while the group shares its partitions anew, which takes as long as a dead
+// member's session. It stops only if another member gets it.
 type Source struct {
 	Client *Client
 	Topic  string
@@ -44,14 +42,21 @@ type Source struct {
 	// of a new member; Rebalance is how long they have to join again; JoinBackoff is the pause after a
 	// failure to join. Default 6s, 300ms, 10s, 200ms.
 	Session, Heartbeat, Rebalance, JoinBackoff time.Duration
+	// Fenced says that owners write through a Fence, so that an earlier owner's writes are refused. Two
+	// members may then believe for a moment that they own a partition. Without, every partition is drained and
+	// closed before the group shares them anew.
+	Fenced bool
+	// Digest names what all members of the group have in common. A member with another one is kept out until
+	// those have left.
+	Digest string
+	// Stall is how long a partition may make no progress although records wait in it; then it starts again at
+	// its committed offset. Longer than any delivery. Default 30s.
+	Stall time.Duration
 	// Events are told of what the source does.
 	Events Events
 }
 
 var _ pipeline.Source = (*Source)(nil)
-
-// leaveWithin is how long after the drain the source may take to leave its group.
-const leaveWithin = 300 * time.Millisecond
 
 type openFunc = func(context.Context, pipeline.Partition) (pipeline.Owner, error)
 
@@ -75,6 +80,7 @@ func (s *Source) defaults() Source {
 	or(&d.Heartbeat, 300*time.Millisecond)
 	or(&d.Rebalance, 10*time.Second)
 	or(&d.JoinBackoff, 200*time.Millisecond)
+	or(&d.Stall, 30*time.Second)
 	return d
 }
 
@@ -91,87 +97,5 @@ func (s *Source) Run(ctx context.Context, open func(context.Context, pipeline.Pa
 		}
 		return err
 	}
-	m := &member{Source: s.defaults(), open: open}
-	return m.run(ctx)
-}
-
-// member is one Run of a source.
-type member struct {
-	Source
-	open   openFunc
-	active atomic.Bool // a generation is running
-}
-
-func (m *member) run(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	set := newConns(m.Client.opts)
-	defer set.close()
-	group, err := m.join(set)
-	if err != nil {
-		return fmt.Errorf("kafka: group %s: %w", m.Group, err)
-	}
-	var leaving sync.WaitGroup
-	defer leaving.Wait()
-	defer stop()
-	leaving.Go(func() {
-		<-ctx.Done()
-		m.leave(group, set)
-	})
-	for {
-		g, err := group.Next(ctx)
-		if ctx.Err() != nil || errors.Is(err, kafkago.ErrGroupClosed) {
-			return nil
-		}
-		if err != nil {
-			if err = m.refused(err); err != nil {
-				return err
-			}
-			continue // kafka-go has its own pause
-		}
-		if err := m.generation(ctx, g); err != nil {
-			return err
-		}
-	}
-}
-
-func (m *member) join(set *conns) (*kafkago.ConsumerGroup, error) {
-	return kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
-		ID:                    m.Group,
-		Brokers:               m.Client.opts.Brokers,
-		Topics:                []string{m.Topic},
-		Dialer:                &kafkago.Dialer{ClientID: m.Client.opts.ClientID, Timeout: m.Client.opts.DialTimeout, DialFunc: set.DialContext},
-		HeartbeatInterval:     m.Heartbeat,
-		SessionTimeout:        m.Session,
-		RebalanceTimeout:      m.Rebalance,
-		JoinGroupBackoff:      m.JoinBackoff,
-		WatchPartitionChanges: true,
-		StartOffset:           kafkago.FirstOffset,
-	})
-}
-
-// leave leaves the group. kafka-go waits for the running generation, which drains, and for requests in
-// flight, such as a join that waits for other members: those are broken off.
-func (m *member) leave(group *kafkago.ConsumerGroup, set *conns) {
-	patience := m.Drain + leaveWithin
-	if !m.active.Load() {
-		set.reset()
-		patience = leaveWithin
-	}
-	last := time.AfterFunc(patience, set.close)
-	defer last.Stop()
-	group.Close()
-}
-
-// refused returns an error that trying again cannot mend, nil for any other.
-func (m *member) refused(err error) error {
-	err = fmt.Errorf("kafka: group %s: %w", m.Group, readable(err))
-	switch {
-	case errors.Is(err, kafkago.InvalidSessionTimeout):
-		return pipeline.Permanent(fmt.Errorf("%w: the broker's group.min.session.timeout.ms is above %v", err, m.Session))
-	case errors.Is(err, kafkago.GroupAuthorizationFailed), errors.Is(err, kafkago.TopicAuthorizationFailed):
-		return pipeline.Permanent(err)
-	}
-	m.Events.retry(err)
-	return nil
+	return newMember(ctx, s, open).run(ctx)
 }
