@@ -62,7 +62,10 @@ func (d *delivery) writeEnded(rows arrow.Record) error {
 // It borrows open.
 func (d *delivery) goOn(open arrow.Record) error {
 	if d.redo {
-		return nil // the next segment has these rows, or their prediction would not be here
+		// An earlier owner answered these rows; on the versions of this one they would go on. A decision made
+		// up for them would tell of an answer that nobody got.
+		d.segment.Events.dropped(d.segment.Name, outputNames[decisions], int(open.NumRows()))
+		return nil
 	}
 	rows := keep(open, d.segment.KeepNext)
 	d.routes.Go(func() error {

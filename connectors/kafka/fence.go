@@ -137,26 +137,28 @@ func (f *Fence) takeOver(ctx context.Context, input int32, places []place) (id i
 	fail := func(err error) (int64, int16, error) {
 		return -1, -1, fmt.Errorf("kafka: take over %s: %w", name, err)
 	}
-	first, err := f.initialise(ctx, name)
+	first, err := f.initialise(ctx, name, &kafkago.ProducerSession{ProducerID: -1, ProducerEpoch: -1}) // none yet
 	if err != nil {
 		return fail(err)
 	}
 	if err := f.mark(ctx, name, first, places); err != nil {
 		return fail(err)
 	}
-	second, err := f.initialise(ctx, name)
+	// Saying which epoch we have keeps a process that slept since the first call from taking the partition
+	// back: it would be given an epoch above its successor's, which no marker has announced.
+	second, err := f.initialise(ctx, name, first)
 	if err != nil {
 		return fail(err)
 	}
 	return int64(second.ProducerID), int16(second.ProducerEpoch), nil
 }
 
-// initialise asks for the identity; the broker answers only when earlier transactions of that name have ended.
-func (f *Fence) initialise(ctx context.Context, name string) (s *kafkago.ProducerSession, err error) {
+// initialise raises the identity's epoch; is, unless -1, is what it is believed to be. The broker answers only
+// when earlier transactions of that name have ended.
+func (f *Fence) initialise(ctx context.Context, name string, is *kafkago.ProducerSession) (s *kafkago.ProducerSession, err error) {
 	err = f.retry(ctx, func() error {
-		// -1 is "none yet"; kafka-go's zero values would ask for the producer 0.
 		res, err := f.Client.kafka.InitProducerID(ctx, &kafkago.InitProducerIDRequest{TransactionalID: name,
-			TransactionTimeoutMs: int(fenceTimeout / time.Millisecond), ProducerID: -1, ProducerEpoch: -1})
+			TransactionTimeoutMs: int(fenceTimeout / time.Millisecond), ProducerID: is.ProducerID, ProducerEpoch: is.ProducerEpoch})
 		if err == nil {
 			err = res.Error
 		}

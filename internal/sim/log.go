@@ -13,12 +13,14 @@ type Row struct {
 	Offset int64 // of its query, which has one row
 	X      int64
 	Status uint8
+	Writer string
 	Epoch  int32 // of its prediction
 	By     int64 // the threshold of the process that wrote it
 }
 
 // record is one record: its rows, or a marker.
 type record struct {
+	writer string
 	epoch  int32
 	marker bool
 	rows   []Row
@@ -59,12 +61,17 @@ func (l *Log) topic(name string) *topic {
 	return t
 }
 
-// raise gives a writer its next epoch. Brokers do not yet know of it.
-func (l *Log) raise(writer string) int32 {
+// raise gives a writer its next epoch. The topics do not know of it yet. expect, if not 0, is the one that the
+// writer believes to have; another one means that it was taken over from meanwhile.
+func (l *Log) raise(writer string, expect int32) (int32, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if expect != 0 && l.epochs[writer] != expect {
+		l.Refused++
+		return 0, ErrFenced
+	}
 	l.epochs[writer]++
-	return l.epochs[writer]
+	return l.epochs[writer], nil
 }
 
 // append stores a record at the end of a topic, unless the writer has been taken over from there.
@@ -76,7 +83,7 @@ func (l *Log) append(name, writer string, r record) error {
 		l.Refused++
 		return ErrFenced
 	}
-	t.epoch[writer] = r.epoch
+	t.epoch[writer], r.writer = r.epoch, writer
 	t.records = append(t.records, r)
 	return nil
 }
@@ -113,13 +120,18 @@ func (l *Log) join(name string) (generation int, offset int64, mark []byte) {
 	return g.generation, g.offset, g.mark
 }
 
-// commit stores a place, unless the generation has passed.
-func (l *Log) commit(name string, generation int, offset int64, mark []byte) {
+// commit stores a place, and says whether the generation is still the group's.
+func (l *Log) commit(name string, generation int, offset int64, mark []byte) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if g := l.group(name); g.generation == generation && offset > g.offset {
+	g := l.group(name)
+	if g.generation != generation {
+		return false
+	}
+	if offset > g.offset {
 		g.offset, g.mark = offset, mark
 	}
+	return true
 }
 
 func (l *Log) committed(name string) int64 {

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -37,7 +36,10 @@ func (p *process) takeOver(ctx context.Context) error {
 	if p.taken {
 		return nil
 	}
-	first := p.log.raise(p.group)
+	first, err := p.log.raise(p.group, 0)
+	if err != nil {
+		return err
+	}
 	for _, topic := range p.outs {
 		if err := p.step(ctx); err != nil {
 			return err
@@ -48,8 +50,15 @@ func (p *process) takeOver(ctx context.Context) error {
 			}
 		}
 	}
-	p.epoch, p.taken = p.log.raise(p.group), true
-	return nil
+	if p.faults.TrustSelf {
+		first = 0
+	}
+	if err := p.step(ctx); err != nil {
+		return err
+	}
+	p.epoch, err = p.log.raise(p.group, first)
+	p.taken = err == nil
+	return err
 }
 
 // step is a moment at which a process may be frozen or dead.
@@ -91,7 +100,7 @@ func (p *process) run(ctx context.Context) {
 	defer cancel()
 	f := &flights{prefix: offset}
 	var deliveries, commits sync.WaitGroup
-	commits.Go(func() { p.commitLoop(ctx, owner, f) })
+	commits.Go(func() { p.commitLoop(ctx, owner, f, cancel) })
 	for next := offset; ctx.Err() == nil; {
 		if p.world.done(p) {
 			break
@@ -168,22 +177,18 @@ func (p *process) take(from int64) (arrow.Record, int64) {
 	return batch(rows), to
 }
 
-func (p *process) commitLoop(ctx context.Context, owner pipeline.Owner, f *flights) {
-	for {
+// commitLoop commits what is finished until ctx ends; a process that ends in order commits once more. One that
+// learns that its generation has passed ends.
+func (p *process) commitLoop(ctx context.Context, owner pipeline.Owner, f *flights, leave func()) {
+	for ctx.Err() == nil {
 		pause(time.Duration(1+p.world.intn(10)) * time.Millisecond)
-		done := ctx.Err() != nil
 		next := f.finished()
 		if p.faults.CommitEarly {
 			next = f.begun()
 		}
-		// A process that is dead commits nothing more; one that ends in order does.
-		if !done || errors.Is(context.Cause(ctx), context.Canceled) && p.world.done(p) {
-			if p.step(context.WithoutCancel(ctx)); next > p.log.committed(p.group) {
-				p.log.commit(p.group, p.generation, next, owner.Mark(next))
-			}
-		}
-		if done {
-			return
+		mark := owner.Mark(next)
+		if p.step(ctx) == nil && !p.log.commit(p.group, p.generation, next, mark) {
+			leave()
 		}
 	}
 }

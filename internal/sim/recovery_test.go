@@ -56,16 +56,16 @@ func TestRecovery(t *testing.T) {
 // A judge that finds nothing is worth nothing: each mutation of the recovery is found.
 func TestMutationsAreFound(t *testing.T) {
 	for name, faults := range map[string]Faults{
-		"no markers": {NoMarkers: true}, "no scan": {ScanNothing: true}, "early commit": {CommitEarly: true},
+		"no markers": {NoMarkers: true}, "trusting take-over": {TrustSelf: true}, "no scan": {ScanNothing: true}, "early commit": {CommitEarly: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for seed := uint64(1); seed <= 200; seed++ {
+			for seed := uint64(1); seed <= 1000; seed++ {
 				if v, _ := run(t, seed, faults); !v.Clean() {
 					t.Logf("found by seed %d: %v", seed, v)
 					return
 				}
 			}
-			t.Error("200 seeds did not find it")
+			t.Error("1000 seeds did not find it")
 		})
 	}
 }

@@ -30,8 +30,14 @@ func (s *sink) Open(ctx context.Context, _ pipeline.Partition, from pipeline.Pos
 		start = from[0]
 	}
 	for _, r := range s.p.log.read(s.topic, start) {
+		if r.writer != s.p.group {
+			continue // another segment's: its epochs are not ours
+		}
 		for _, row := range r.rows {
 			w.done[row.Offset] = row.Epoch
+			if row.By != s.p.threshold {
+				s.p.world.moved(row.Offset)
+			}
 		}
 	}
 	return w, s.p.step(ctx)
@@ -92,7 +98,7 @@ func (w *writer) rows(b arrow.Record) []Row {
 	epochs, _ := schemas.Column[*array.Int32](b, schemas.Epoch)
 	rows := make([]Row, b.NumRows())
 	for i := range rows {
-		rows[i] = Row{Offset: offsets.Value(i), X: x.Value(i), Status: status.Value(i), Epoch: w.epoch, By: w.p.threshold}
+		rows[i] = Row{Offset: offsets.Value(i), X: x.Value(i), Status: status.Value(i), Writer: w.p.group, Epoch: w.epoch, By: w.p.threshold}
 		if epochs != nil {
 			rows[i].Epoch = epochs.Value(i)
 		}
