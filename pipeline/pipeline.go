@@ -69,7 +69,8 @@ type Writer interface {
 	// may come back and ctx lives. Rows that can never be stored are told by a *TooLargeError; all other
 	// rows of b are durable then.
 	Write(ctx context.Context, b arrow.Record) error
-	// Epoch is that of the fence, which rises with every owner of the partition; 0 without one.
+	// Epoch is that of the fence, which rises with every owner of the partition and differs between segments; 0
+	// without one.
 	Epoch() int32
 	// Position is the next offset of each output partition, once everything written is durable.
 	Position() Position

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -297,7 +298,7 @@ func decoder(spec *pipeline.Spec, u pipeline.Unit, m *metrics) func(int32) schem
 // fence covers them all, so that a partition's take-over is one transaction.
 func outputs(spec *pipeline.Spec, u pipeline.Unit, client *kafka.Client, acceptDuplicates bool, ev kafka.Events) pipeline.Outputs {
 	own := func(input int32) int32 { return input / int32(u.Spread) }
-	fence := &kafka.Fence{Client: client, Name: u.Group}
+	fence := &kafka.Fence{Client: client, Name: u.Group, Segment: uint8(segmentIndex(spec, u))}
 	sink := func(topic string, e schemas.Encoder, linger time.Duration) *kafka.Sink {
 		s := &kafka.Sink{Client: client, Topic: topic, Encode: e, Partition: own, Linger: linger, AcceptLoss: acceptDuplicates, Events: ev}
 		if spec.Delivery == pipeline.ExactlyOnceEffect {
@@ -321,6 +322,11 @@ func outputs(spec *pipeline.Spec, u pipeline.Unit, client *kafka.Client, acceptD
 		out.Next = kafka.Spread{Sink: *sink(u.Next, schemas.NewNext(), 0), Of: u.NextSpread}
 	}
 	return out
+}
+
+// segmentIndex is the place of a unit's first segment in the pipeline.
+func segmentIndex(spec *pipeline.Spec, u pipeline.Unit) int {
+	return slices.IndexFunc(spec.Segments, func(s pipeline.SegmentSpec) bool { return s.Name == u.Name })
 }
 
 // describe lists the units of a process for a log line.

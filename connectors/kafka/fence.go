@@ -28,6 +28,9 @@ type Fence struct {
 	Client *Client
 	// Name begins the transactional ids: the group of the segment.
 	Name string
+	// Segment is the segment's place in its pipeline. Two segments write to the same topics, each with epochs
+	// of its own; with the segment in them they are told apart.
+	Segment uint8
 
 	mu      sync.Mutex
 	outputs []func(input int32) []place
@@ -81,6 +84,12 @@ func (f *Fence) Guard(s *Sink, of int) {
 		return places
 	})
 }
+
+// number is an epoch as records and decisions bear it: the fence's, times 256, and the segment's place.
+func (f *Fence) number(epoch int16) int32 { return int32(epoch)<<8 | int32(f.Segment) }
+
+// own says whether a record of that number was written by a fence of this segment.
+func (f *Fence) own(number int32) bool { return uint8(number) == f.Segment }
 
 // open gives the identity for an input partition. The first opener takes it over for all outputs.
 func (f *Fence) open(ctx context.Context, input int32) (*identity, error) {

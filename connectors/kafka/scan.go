@@ -62,7 +62,12 @@ func (s *Sink) scan(ctx context.Context, at place, from int64) (written, int64, 
 	rows := written{}
 	err = s.Client.read(ctx, at, max(from, first[0]), end[0], func(r *schemas.Record) error {
 		// What is malformed was not written by us; it says nothing.
-		_, _ = Origins(r, func(offset int64, row, epoch int32) { rows[rowKey{offset, row}] = epoch })
+		_, _ = Origins(r, func(offset int64, row, epoch int32) {
+			// Another segment's rows say nothing of this one's.
+			if s.Fence.own(epoch) {
+				rows[rowKey{offset, row}] = epoch
+			}
+		})
 		if len(rows) > scanRows {
 			return pipeline.Permanent(fmt.Errorf("kafka: %s/%d: more than %d rows lie behind the last commit; "+
 				"going on without knowing them may answer queries a second time: accept that with --accept-duplicates", at.topic, at.partition, scanRows))

@@ -86,7 +86,7 @@ func (w *sinkWriter) takeOver(ctx context.Context, at place, from pipeline.Posit
 		w.s.Fence.close(w.input)
 		return err
 	}
-	w.done, w.epoch = rows, int32(who.epoch)
+	w.done, w.epoch = rows, w.s.Fence.number(who.epoch)
 	w.position.Store(end)
 	w.lane = newLane(at, writer{who.id, who.epoch, 0})
 	return nil

@@ -9,15 +9,16 @@ const (
 	predicted mark = 1 << 63
 	decided   mark = 1 << 62 // by a decision of the prediction's epoch
 	pending   mark = 1 << 61 // it waits in a topic between segments
-	epochBits      = 45      // a fence's epochs have 16 bits; below them is the digest of what was said
+	epochBits      = 45      // the segment and the low 8 bits of its epoch; below them is the digest of what was said
+	epochMask      = 1<<16 - 1
 	saidBits  mark = 1<<epochBits - 1
 )
 
 func markOf(epoch int32, said uint64) mark {
-	return predicted | mark(uint16(epoch))<<epochBits | mark(said)&saidBits
+	return predicted | mark(epoch&epochMask)<<epochBits | mark(said)&saidBits
 }
 
-func (m mark) epoch() uint16 { return uint16(m >> epochBits) }
+func (m mark) epoch() int32 { return int32(m>>epochBits) & epochMask }
 
 const (
 	// chunkRows is how many rows, or offsets, begin a new chunk.
