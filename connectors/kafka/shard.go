@@ -92,7 +92,7 @@ func (s *shard) lose() {
 func (s *shard) own() error {
 	ctx, cancel := context.WithCancel(s.work)
 	s.cancel = cancel
-	owner, err := s.m.open(ctx, pipeline.Partition{Topic: s.m.Topic, ID: s.id, Mark: s.place.mark})
+	owner, err := s.m.open(ctx, pipeline.Partition{Topic: s.m.Topic, ID: s.id, Mark: s.place.mark, End: s.end})
 	if err != nil {
 		cancel()
 		if s.taking.Err() != nil && !pipeline.IsPermanent(err) {
@@ -116,6 +116,15 @@ func (s *shard) own() error {
 		err = s.fault() // of a delivery that was drained
 	}
 	return err
+}
+
+// end is the offset behind the partition's last record.
+func (s *shard) end(ctx context.Context) (int64, error) {
+	ends, err := s.m.Client.listOffsets(ctx, s.m.Topic, []int32{s.id}, Latest.time())
+	if err != nil {
+		return 0, err
+	}
+	return ends[0], nil
 }
 
 // begin resets the shard's state for a new owner.
