@@ -115,7 +115,7 @@ func (a *app) run(ctx context.Context, o runOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, adm.close()) }()
 	a.log.Info("admin", "addr", adm.addr())
-	segments, models, err := a.load(ctx, spec, units, m)
+	parts, models, err := a.load(ctx, spec, units, m)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (a *app) run(ctx context.Context, o runOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeClient()) }()
-	return a.serve(ctx, spec, o, units, segments, client, m, adm)
+	return a.serve(ctx, spec, o, parts, client, m, adm)
 }
 
 func waitFor(units []pipeline.Unit) []string {
@@ -136,8 +136,16 @@ func waitFor(units []pipeline.Unit) []string {
 	return names
 }
 
+// part is a unit that is ready to run.
+type part struct {
+	pipeline.Unit
+	segment *pipeline.Segment
+	// digest tells it apart from units that would answer differently: those may not share a group.
+	digest string
+}
+
 // load loads the models that the units need and checks that every stage fits the rows that it will see.
-func (a *app) load(ctx context.Context, spec *pipeline.Spec, units []pipeline.Unit, m *metrics) ([]*pipeline.Segment, *gpu.Models, error) {
+func (a *app) load(ctx context.Context, spec *pipeline.Spec, units []pipeline.Unit, m *metrics) ([]part, *gpu.Models, error) {
 	var stages []pipeline.NamedStage
 	for _, u := range units {
 		stages = append(stages, stagesOf(u.Segments)...)
@@ -150,17 +158,24 @@ func (a *app) load(ctx context.Context, spec *pipeline.Spec, units []pipeline.Un
 	if err != nil {
 		return nil, nil, err
 	}
+	var parts []part
 	var segments []*pipeline.Segment
 	for _, u := range units {
 		failed := newLimiter(a.log, time.Second)
-		segments = append(segments, newSegment(spec, u, m.segment(u.Name, func(stage string, err error) {
+		segment := newSegment(spec, u, m.segment(u.Name, func(stage string, err error) {
 			failed.warn("a stage failed", "segment", u.Name, "stage", stage, "error", err)
-		})))
+		}))
+		digest, err := unitDigest(spec, u, models)
+		if err != nil {
+			return nil, nil, errors.Join(err, models.Close())
+		}
+		segments = append(segments, segment)
+		parts = append(parts, part{u, segment, digest})
 	}
 	if err := checkSegments(ctx, spec, segments, units[0].First && len(stages) == len(stagesOf(spec.Segments))); err != nil {
 		return nil, nil, errors.Join(err, models.Close())
 	}
-	return segments, models, nil
+	return parts, models, nil
 }
 
 // connect reaches the cluster, or starts an embedded broker, and checks that the topics are there.
@@ -229,21 +244,22 @@ func checkTopics(ctx context.Context, client *kafka.Client, spec *pipeline.Spec,
 }
 
 // serve runs every unit until ctx ends or one of them fails.
-func (a *app) serve(ctx context.Context, spec *pipeline.Spec, o runOptions, units []pipeline.Unit, segments []*pipeline.Segment, client *kafka.Client, m *metrics, adm *admin) error {
+func (a *app) serve(ctx context.Context, spec *pipeline.Spec, o runOptions, parts []part, client *kafka.Client, m *metrics, adm *admin) error {
 	stop := context.AfterFunc(ctx, func() {
 		adm.drain()
 		a.log.Info("draining")
 	})
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
-	for i, u := range units {
-		segments[i].Outputs = outputs(spec, u, client, o.acceptDuplicates, m.broker())
-		source := &kafka.Source{Client: client, Topic: u.In, Group: u.Group, NewDecoder: decoder(spec, u, m), Events: a.sourceEvents(u, m, adm),
+	for _, p := range parts {
+		p.segment.Outputs = outputs(spec, p.Unit, client, o.acceptDuplicates, m.broker())
+		source := &kafka.Source{Client: client, Topic: p.In, Group: p.Group, Digest: p.digest,
+			NewDecoder: decoder(spec, p.Unit, m), Events: a.sourceEvents(p.Unit, m, adm),
 			Session: o.session, Heartbeat: o.heartbeat,
 			Fenced: spec.Delivery == pipeline.ExactlyOnceEffect}
 		g.Go(func() error {
-			if err := source.Run(ctx, segments[i].Open); err != nil {
-				return fmt.Errorf("segment %s: %w", u.Name, err)
+			if err := source.Run(ctx, p.segment.Open); err != nil {
+				return fmt.Errorf("segment %s: %w", p.Name, err)
 			}
 			return nil
 		})

@@ -120,6 +120,23 @@ func stagesOf(segments []pipeline.SegmentSpec) []pipeline.NamedStage {
 	return stages
 }
 
+// unitDigest tells units apart that answer differently: by their stages, their models' files and labels.
+func unitDigest(spec *pipeline.Spec, u pipeline.Unit, models *gpu.Models) (string, error) {
+	versions := map[string]string{}
+	for _, name := range modelNames(stagesOf(u.Segments)) {
+		model, ok := models.Get(name)
+		if !ok {
+			return "", fmt.Errorf("model %s is not loaded", name)
+		}
+		labels, err := readLabels(spec.Models[name].Labels)
+		if err != nil {
+			return "", err
+		}
+		versions[name] = model.Version() + "\n" + strings.Join(labels, "\n")
+	}
+	return spec.Digest(u, versions)
+}
+
 // newSegment makes a unit's segment, without its outputs.
 func newSegment(spec *pipeline.Spec, u pipeline.Unit, ev pipeline.Events) *pipeline.Segment {
 	ended := keptAtEnd(spec)
