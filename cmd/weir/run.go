@@ -28,6 +28,7 @@ const batchShare = 4
 type runOptions struct {
 	spec     string
 	embedded string
+	listen   string
 	segments []string
 	admin    string
 }
@@ -51,6 +52,9 @@ SIGTERM or Ctrl-C drains: it stops taking queries, finishes and commits what is 
 			if o.embedded != "" && cmd.Flags().Changed("broker") {
 				return usage("--broker and --embedded exclude each other")
 			}
+			if o.embedded == "" && cmd.Flags().Changed("listen") {
+				return usage("--listen is the address of an embedded broker; name its directory with --embedded")
+			}
 			o.spec = args[0]
 			if !cmd.Flags().Changed("admin") {
 				o.admin = freeAdmin(o.admin)
@@ -65,6 +69,7 @@ SIGTERM or Ctrl-C drains: it stops taking queries, finishes and commits what is 
 	}
 	a.brokerFlag(cmd)
 	cmd.Flags().StringVar(&o.embedded, "embedded", "", "start an embedded broker with its data in this directory")
+	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:9092", "address of the embedded broker, HOST:PORT; port 0 takes a free one")
 	cmd.Flags().StringSliceVar(&o.segments, "segments", nil, "run only these segments; default: all")
 	cmd.Flags().StringVar(&o.admin, "admin", "127.0.0.1:9464", "address of /metrics, /healthz and /readyz; if the default is taken, any free port")
 	return cmd
@@ -156,7 +161,7 @@ func (a *app) connect(ctx context.Context, spec *pipeline.Spec, o runOptions, un
 	brokers := a.brokers()
 	var embedded *broker.Broker
 	if o.embedded != "" {
-		b, err := broker.Open(broker.Options{Dir: o.embedded})
+		b, err := broker.Open(broker.Options{Dir: o.embedded, Addr: o.listen})
 		if err != nil {
 			return nil, nil, err
 		}
