@@ -88,7 +88,7 @@ another; a pipeline, described by one YAML file, answers in between.`,
 	root.PersistentFlags().Var(levelFlag{&a.level}, "log-level", "least level of log lines: debug, info, warn, error")
 	root.PersistentFlags().StringVar(&a.format, "log-format", "text", "format of log lines on standard error: text, json")
 	root.AddCommand(
-		runCommand(a), runCommand(a), demoCommand(a), askCommand(a), publishCommand(a), consumeCommand(a), feedbackCommand(a),
+		runCommand(a), demoCommand(a), askCommand(a), publishCommand(a), consumeCommand(a), feedbackCommand(a),
 		topicsCommand(a), checkCommand(a), brokerCommand(a), versionCommand(a),
 	)
 	wrapArgs(root)
