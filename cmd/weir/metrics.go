@@ -82,6 +82,7 @@ func (m *metrics) histogram(name, help string, buckets []float64, labels ...stri
 // segment are the events of one segment. What its labels stand for is looked up once, not once a row.
 func (m *metrics) segment(name string, failed func(stage string, err error)) pipeline.Events {
 	late, total := m.late.WithLabelValues(name), m.endToEnd.WithLabelValues(name)
+	answered := m.rows.WithLabelValues(name, schemas.Answered.String(), "") // nearly all rows
 	return pipeline.Events{
 		Stage: func(segment, stage string, rows int, took time.Duration) {
 			m.stageRows.WithLabelValues(segment, stage).Add(float64(rows))
@@ -92,7 +93,11 @@ func (m *metrics) segment(name string, failed func(stage string, err error)) pip
 			failed(stage, err)
 		},
 		Ended: func(segment string, status schemas.Status, reason string, took time.Duration, isLate bool) {
-			m.rows.WithLabelValues(segment, status.String(), reason).Inc()
+			if status == schemas.Answered && reason == "" {
+				answered.Inc()
+			} else {
+				m.rows.WithLabelValues(segment, status.String(), reason).Inc()
+			}
 			total.Observe(took.Seconds())
 			if isLate {
 				late.Inc()
