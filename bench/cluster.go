@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -116,6 +117,7 @@ func (c *cluster) floor(ctx context.Context, m Model, name string, rows int) (*s
 }
 
 func (f *floorCase) serve(ctx context.Context, o options) error {
+	debug.SetGCPercent(400) // as `weir run` does
 	a, err := f.Model.answerer(ctx)
 	if err != nil {
 		return err
