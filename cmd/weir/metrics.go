@@ -144,6 +144,14 @@ func (m *metrics) broker() kafka.Events {
 	}
 }
 
+// forgetLag forgets how far a topic's partitions are behind. Those that are still here are told again soon;
+// of those that another process has, the last figures would stand for ever.
+func (m *metrics) forgetLag(topic string) {
+	for _, g := range []*prometheus.GaugeVec{m.lagRows, m.lagSeconds} {
+		g.DeletePartialMatch(prometheus.Labels{"topic": topic})
+	}
+}
+
 // counted is a queries decoder that reports what it passes over. A decoder's own counts belong to the one
 // goroutine that uses it.
 type counted struct {

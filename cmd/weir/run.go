@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -265,6 +266,8 @@ func (a *app) sourceEvents(u pipeline.Unit, m *metrics, adm *admin) kafka.Events
 	counted := ev
 	ev.Rebalanced = func(generation int32, partitions []int32) {
 		counted.Rebalanced(generation, partitions)
+		m.forgetLag(u.In)
+		partitions = slices.Sorted(slices.Values(partitions))
 		a.log.Info("partitions assigned", "segment", u.Name, "topic", u.In, "generation", generation, "partitions", fmt.Sprint(partitions))
 		if adm.ready("segment " + u.Name) {
 			a.log.Info("ready")
