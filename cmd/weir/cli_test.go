@@ -222,6 +222,7 @@ func TestCheckFeedback(t *testing.T) {
 		`{"label":"Bag"}`:                              "no query_id and no ref",
 		`{"query_id":"q"}`:                             "no label, reward or loss",
 		`{"query_id":null,"label":null}`:               "no label, reward or loss",
+		`{"query_id":"","label":"Bag"}`:                "no query_id and no ref",
 		`{"query_id":"q","reward":"much"}`:             `reward is "much", want a number`,
 		`[]`:                                           "not a JSON object",
 	} {

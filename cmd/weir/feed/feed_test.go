@@ -49,8 +49,8 @@ func TestLines(t *testing.T) {
 	}
 	for l.Scan() {
 	}
-	if err := l.Err(); err == nil || !strings.Contains(err.Error(), "input:2:") {
-		t.Errorf("a line without end: got %v, want an error at input:2", err)
+	if err := l.Err(); err == nil || !strings.Contains(err.Error(), "input:2: the line is longer than 64 MiB") {
+		t.Errorf("a line without end: got %v, want an error at input:2 that tells the bound", err)
 	}
 }
 
