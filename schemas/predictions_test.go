@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"math"
 	"reflect"
@@ -71,7 +72,7 @@ func TestPredictionsOfLittle(t *testing.T) {
 func TestArrowPredictions(t *testing.T) {
 	noLeak(t)
 	rec := parseTable(t, answeredTable)
-	opt := PredictionOptions{Topic: "fashion.queries", Columns: []string{"store", "price"}}
+	opt := PredictionOptions{Topic: "fashion.queries", Columns: []string{"store", "price"}, Headers: []string{"traceparent", "other"}}
 	text, err := NewPredictions(opt).Encode(rec)
 	if err != nil {
 		t.Fatal(err)
@@ -94,6 +95,11 @@ func TestArrowPredictions(t *testing.T) {
 		if err := json.Unmarshal(text[row].Value, &want); err != nil {
 			t.Fatal(err)
 		}
+		headers := map[string]any{} // of the record in JSON, columns in Arrow, where a record has many rows
+		for _, h := range text[row].Headers[1:] {
+			headers[h.Key] = base64.StdEncoding.EncodeToString(h.Value)
+		}
+		want["headers"] = headers
 		if got := withoutNulls(got); !reflect.DeepEqual(got, withoutNulls(want)) {
 			t.Errorf("row %d: got\n%v\nwant\n%v", row, got, want)
 		}
