@@ -1,10 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"weir/pipeline"
 )
@@ -30,7 +34,7 @@ func (m *metrics) lags(t *testing.T) (shown []string) {
 func TestLagOfLostPartitions(t *testing.T) {
 	m := newMetrics()
 	a := &app{log: slog.New(slog.DiscardHandler)}
-	ev := a.sourceEvents(pipeline.Unit{Name: "main", In: "shop.queries"}, m, &admin{waiting: map[string]bool{}})
+	ev := a.sourceEvents(pipeline.Unit{Name: "main", In: "shop.queries"}, a.brokerEvents(m), m, &admin{waiting: map[string]bool{}})
 	ev.Lag("shop.queries", 0, 5, 1)
 	ev.Lag("shop.queries", 1, 7, 1)
 	ev.Lag("shop.heavy", 1, 9, 1) // of another unit
@@ -42,4 +46,21 @@ func TestLagOfLostPartitions(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+// A worker that only reads, and whose broker is gone, says so.
+func TestSourceTellsOfTheBroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		m := newMetrics()
+		a := &app{log: slog.New(slog.NewTextHandler(&log, nil))}
+		ev := a.sourceEvents(pipeline.Unit{Name: "main", In: "shop.queries"}, a.brokerEvents(m), m, &admin{})
+		for range 20 {
+			ev.Retry(errors.New("connection refused"))
+			time.Sleep(200 * time.Millisecond)
+		}
+		if n := strings.Count(log.String(), "connection refused"); n < 2 || n > 4 {
+			t.Errorf("four seconds without a broker: got %d lines, want one a second after the first:\n%s", n, log.String())
+		}
+	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"weir/cmd/weir/feed"
 	"weir/connectors/broker"
 	"weir/connectors/kafka"
 	"weir/gpu"
@@ -129,12 +130,13 @@ func (a *app) run(ctx context.Context, o runOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, models.Close()) }()
-	client, closeClient, err := a.connect(ctx, spec, o, units, m)
+	ev := a.brokerEvents(m)
+	client, closeClient, err := a.connect(ctx, spec, o, units, ev)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeClient()) }()
-	return a.serve(ctx, spec, units, segments, client, m, adm)
+	return a.serve(ctx, spec, units, segments, client, ev, m, adm)
 }
 
 func waitFor(units []pipeline.Unit) []string {
@@ -173,7 +175,7 @@ func (a *app) load(ctx context.Context, spec *pipeline.Spec, units []pipeline.Un
 }
 
 // connect reaches the cluster, or starts an embedded broker, and checks that the topics are there.
-func (a *app) connect(ctx context.Context, spec *pipeline.Spec, o runOptions, units []pipeline.Unit, m *metrics) (*kafka.Client, func() error, error) {
+func (a *app) connect(ctx context.Context, spec *pipeline.Spec, o runOptions, units []pipeline.Unit, ev kafka.Events) (*kafka.Client, func() error, error) {
 	brokers := a.brokers()
 	var embedded *broker.Broker
 	if o.embedded != "" {
@@ -193,13 +195,6 @@ func (a *app) connect(ctx context.Context, spec *pipeline.Spec, o runOptions, un
 		}
 		return err
 	}
-	ev := m.broker()
-	retries := newLimiter(a.log, time.Second)
-	count := ev.Retry
-	ev.Retry = func(err error) {
-		count(err)
-		retries.warn("the broker is tried again", "error", err)
-	}
 	client, err := kafka.Dial(ctx, kafka.Options{Brokers: brokers, ClientID: "weir-" + spec.Pipeline, Events: ev})
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll(nil))
@@ -213,6 +208,17 @@ func (a *app) connect(ctx context.Context, spec *pipeline.Spec, o runOptions, un
 		return nil, nil, errors.Join(err, closeAll(client))
 	}
 	return client, func() error { return closeAll(client) }, nil
+}
+
+// brokerEvents are the metrics', and tell the log of a broker that does not answer.
+func (a *app) brokerEvents(m *metrics) kafka.Events {
+	ev := m.broker()
+	count, tell := ev.Retry, feed.Retries(a.log)
+	ev.Retry = func(err error) {
+		count(err)
+		tell(err)
+	}
+	return ev
 }
 
 // checkTopics fails with a remedy if a topic that the units use does not exist.
@@ -238,7 +244,7 @@ func checkTopics(ctx context.Context, client *kafka.Client, spec *pipeline.Spec,
 }
 
 // serve runs every unit until ctx ends or one of them fails.
-func (a *app) serve(ctx context.Context, spec *pipeline.Spec, units []pipeline.Unit, segments []*pipeline.Segment, client *kafka.Client, m *metrics, adm *admin) error {
+func (a *app) serve(ctx context.Context, spec *pipeline.Spec, units []pipeline.Unit, segments []*pipeline.Segment, client *kafka.Client, ev kafka.Events, m *metrics, adm *admin) error {
 	stop := context.AfterFunc(ctx, func() {
 		adm.drain()
 		a.log.Info("draining")
@@ -246,8 +252,8 @@ func (a *app) serve(ctx context.Context, spec *pipeline.Spec, units []pipeline.U
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
 	for i, u := range units {
-		segments[i].Outputs = outputs(spec, u, client, m.broker())
-		source := &kafka.Source{Client: client, Topic: u.In, Group: u.Group, NewDecoder: decoder(spec, u, m), Events: a.sourceEvents(u, m, adm)}
+		segments[i].Outputs = outputs(spec, u, client, ev)
+		source := &kafka.Source{Client: client, Topic: u.In, Group: u.Group, NewDecoder: decoder(spec, u, m), Events: a.sourceEvents(u, ev, m, adm)}
 		g.Go(func() error {
 			if err := source.Run(ctx, segments[i].Open); err != nil {
 				return fmt.Errorf("segment %s: %w", u.Name, err)
@@ -260,9 +266,8 @@ func (a *app) serve(ctx context.Context, spec *pipeline.Spec, units []pipeline.U
 	return err
 }
 
-// sourceEvents are the metrics', and tell the log and /readyz of the partitions that a unit owns.
-func (a *app) sourceEvents(u pipeline.Unit, m *metrics, adm *admin) kafka.Events {
-	ev := m.broker()
+// sourceEvents are ev, and tell the log and /readyz of the partitions that a unit owns.
+func (a *app) sourceEvents(u pipeline.Unit, ev kafka.Events, m *metrics, adm *admin) kafka.Events {
 	counted := ev
 	ev.Rebalanced = func(generation int32, partitions []int32) {
 		counted.Rebalanced(generation, partitions)
