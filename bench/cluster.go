@@ -86,20 +86,24 @@ func (c *cluster) ours(ctx context.Context, m Model, name string) (*subject, err
 
 // floorCase is what a floor process serves.
 type floorCase struct {
-	Model          Model
-	In, Out, Group string
-	Rows           int
+	Model                     Model
+	In, Out, Decisions, Group string
+	Rows                      int
 }
 
-// floor starts the bare loop.
-func (c *cluster) floor(ctx context.Context, m Model, name string, rows int) (*subject, error) {
+// floor starts the bare loop; a full one writes the same outputs as the pipeline.
+func (c *cluster) floor(ctx context.Context, m Model, name string, rows int, full bool) (*subject, error) {
 	s := &subject{in: name + ".queries", out: name + ".predictions"}
-	if err := c.topics(ctx, s.in, s.out); err != nil {
+	decisions := ""
+	if full {
+		decisions = name + ".decisions"
+	}
+	if err := c.topics(ctx, s.in, s.out, name+".decisions"); err != nil {
 		return nil, err
 	}
 	o := c.options
 	o.Profile = ""
-	o.Case = &floorCase{Model: m, In: s.in, Out: s.out, Group: name, Rows: rows}
+	o.Case = &floorCase{Model: m, In: s.in, Out: s.out, Decisions: decisions, Group: name, Rows: rows}
 	text, err := json.Marshal(o)
 	if err != nil {
 		return nil, err
@@ -120,7 +124,7 @@ func (f *floorCase) serve(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	l := &floor.Loop{Broker: o.Broker, In: f.In, Out: f.Out, Group: f.Group, Partitions: partitions,
+	l := &floor.Loop{Broker: o.Broker, In: f.In, Out: f.Out, Decisions: f.Decisions, Group: f.Group, Partitions: partitions,
 		Schema: schema(), Answerer: a, Rows: f.Rows}
 	return firstOf(l.Run(ctx, func() { fmt.Println("ready") }), a.Close())
 }

@@ -35,7 +35,7 @@ func (c *cluster) latency(ctx context.Context, emit func(Result)) error {
 		return err
 	}
 	records := jsonQueries(imgs)
-	ours, floor, err := c.pair(ctx, models(c.Dir)["fashion"], "d", records)
+	ours, floor, err := c.pair(ctx, models(c.Dir)["fashion"], "d", records, false)
 	if err != nil {
 		return err
 	}
@@ -221,7 +221,7 @@ func (c *cluster) collect(ctx context.Context, s *subject, from []int64, n int, 
 		return nil
 	})
 	if err == nil && seen < n {
-		err = fmt.Errorf("%d predictions for %d queries within %v", seen, n, drained)
+		err = fmt.Errorf("%d predictions for %d queries within %v; the subject said: %s", seen, n, drained, s.said())
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -87,6 +88,15 @@ func pinSelf() error {
 type process struct {
 	cmd   *exec.Cmd
 	lines chan string // of its output; closed with it
+	last  atomic.Pointer[string]
+}
+
+// said is the last line of the process's output, for errors.
+func (p *process) said() string {
+	if s := p.last.Load(); s != nil {
+		return *s
+	}
+	return "nothing"
 }
 
 // start runs a command on a core and hands out the lines of its standard output and error.
@@ -114,8 +124,10 @@ func (p *process) read(r io.ReadCloser) {
 	defer close(p.lines)
 	defer r.Close()
 	for s := bufio.NewScanner(r); s.Scan(); {
+		line := s.Text()
+		p.last.Store(&line)
 		select {
-		case p.lines <- s.Text():
+		case p.lines <- line:
 		default:
 		}
 	}
@@ -147,8 +159,11 @@ func (p *process) await(ctx context.Context, text string) (string, error) {
 func (p *process) freeze() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
 func (p *process) thaw() error   { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
-// cpu is the processor time that the process has used.
+// cpu is the processor time that the process has used, 0 where the system does not tell.
 func (p *process) cpu() (time.Duration, error) {
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		return 0, nil
+	}
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"runtime/pprof"
 	"strings"
 	"syscall"
@@ -135,6 +136,9 @@ func child(ctx context.Context, role, text string) error {
 			return err
 		}
 		defer pprof.StopCPUProfile()
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400) // as `weir run` does
 	}
 	out := json.NewEncoder(os.Stdout)
 	var fault error

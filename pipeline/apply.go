@@ -46,9 +46,10 @@ func (d *delivery) applyHalves(st NamedStage, b arrow.Record) (arrow.Record, err
 			r.Release()
 		}
 	}()
-	for _, part := range []arrow.Record{b.NewSlice(0, half), b.NewSlice(half, b.NumRows())} {
-		defer part.Release()
+	for _, at := range [2][2]int64{{0, half}, {half, b.NumRows()}} {
+		part := b.NewSlice(at[0], at[1])
 		out, err := d.apply(st, part)
+		part.Release()
 		if err != nil {
 			return nil, err
 		}

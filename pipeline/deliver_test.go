@@ -331,14 +331,26 @@ func TestDeliverIsolatesFailures(t *testing.T) {
 }
 
 func TestDeliverStopsOnPermanentError(t *testing.T) {
-	noLeak(t)
-	var o outputs
-	stage := stageFunc(func(arrow.Record) (arrow.Record, error) { return nil, Permanent(errors.New("model gone")) })
-	b := batch(t, 0, 1, 2)
-	defer b.Release()
-	err := deliver(t, open(t, &o, false, stage), b)
-	if !IsPermanent(err) || !strings.Contains(err.Error(), "model gone") {
-		t.Errorf("got %v, want a permanent error that names the cause", err)
+	gone := Permanent(errors.New("model gone"))
+	for name, stage := range map[string]stageFunc{
+		"at once": func(arrow.Record) (arrow.Record, error) { return nil, gone },
+		"in a half": func(in arrow.Record) (arrow.Record, error) {
+			if in.NumRows() > 1 {
+				return nil, errors.New("bad row")
+			}
+			return nil, gone
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			noLeak(t)
+			var o outputs
+			b := batch(t, 0, 1, 2)
+			defer b.Release()
+			err := deliver(t, open(t, &o, false, stage), b)
+			if !IsPermanent(err) || !strings.Contains(err.Error(), "model gone") {
+				t.Errorf("got %v, want a permanent error that names the cause", err)
+			}
+		})
 	}
 }
 

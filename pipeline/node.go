@@ -47,9 +47,6 @@ type Entry struct {
 // Spec is the pipeline that the Node belongs to. While stages are built it holds everything but the stages.
 func (n Node) Spec() *Spec { return n.doc.spec }
 
-// Pos is where the value stands, or where the map stands that lacks it.
-func (n Node) Pos() Pos { return n.pos }
-
 // Exists says whether the spec has the value.
 func (n Node) Exists() bool { return n.value != nil }
 

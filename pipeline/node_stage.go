@@ -46,10 +46,7 @@ func (n Node) Precedes(kind string) bool {
 	return n.stage != nil && slices.Contains(n.stage.later, kind)
 }
 
-// Fields are the user's columns at this stage: those of the schema and those that earlier stages added.
-func (n Node) Fields() []schemas.Field { return slices.Clone(n.doc.columns.fields) }
-
-// Field is one of Fields by name.
+// Field is a column of the user's at this stage, by name: one of the schema or one that an earlier stage added.
 func (n Node) Field(name string) (schemas.Field, bool) {
 	for _, f := range n.doc.columns.fields {
 		if f.Name == name {

@@ -11,15 +11,23 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 )
 
-// AppendRowJSON appends one row of any record as a JSON object: lists and structs nest, binary is base64,
-// a timestamp RFC 3339, NaN and the infinities null, as JSON has none.
+// AppendRowJSON appends one row of any record as a JSON object: a null is left out, lists and structs nest,
+// binary is base64, a timestamp RFC 3339, NaN and the infinities null, as JSON has none.
 func AppendRowJSON(dst []byte, rec arrow.Record, row int) []byte {
+	return appendFields(dst, rec.Schema().Fields(), rec.Columns(), row)
+}
+
+func appendFields(dst []byte, fields []arrow.Field, columns []arrow.Array, row int) []byte {
 	dst = append(dst, '{')
-	for i, a := range rec.Columns() {
-		if i > 0 {
+	begin := len(dst)
+	for i, a := range columns {
+		if a.IsNull(row) {
+			continue
+		}
+		if len(dst) > begin {
 			dst = append(dst, ',')
 		}
-		dst = append(appendQuoted(dst, rec.ColumnName(i)), ':')
+		dst = append(appendQuoted(dst, fields[i].Name), ':')
 		dst = appendValue(dst, a, row)
 	}
 	return append(dst, '}')
@@ -76,15 +84,11 @@ func appendList(dst []byte, a array.ListLike, row int) []byte {
 }
 
 func appendStruct(dst []byte, a *array.Struct, row int) []byte {
-	dst = append(dst, '{')
-	for i, f := range a.DataType().(*arrow.StructType).Fields() {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(appendQuoted(dst, f.Name), ':')
-		dst = appendValue(dst, a.Field(i), row)
+	columns := make([]arrow.Array, a.NumField())
+	for i := range columns {
+		columns[i] = a.Field(i)
 	}
-	return append(dst, '}')
+	return appendFields(dst, a.DataType().(*arrow.StructType).Fields(), columns, row)
 }
 
 func appendBase64(dst, v []byte) []byte {

@@ -10,6 +10,7 @@ import (
 )
 
 // arrowPredictions writes the fields of a JSON prediction as columns: what does not apply to a row is null.
+// The carried headers are a column, too: a record has one set of its own, but many rows.
 type arrowPredictions struct{ opt PredictionOptions }
 
 // predictionFields are the columns that are built anew; label, confidence, scores, model, model_version and
@@ -55,32 +56,37 @@ func (p arrowPredictions) build(rec arrow.Record, a *answers) (arrow.Record, err
 			cols = append(cols, Named{name[1:], col})
 		}
 	}
-	carried, err := p.carried(rec)
-	if err != nil {
-		return nil, err
-	}
-	if carried != nil {
-		defer carried.Release()
-		cols = append(cols, Named{"columns", carried})
+	for _, c := range []struct {
+		as, prefix string
+		names      []string
+	}{{"columns", "", p.opt.Columns}, {"headers", HeaderPrefix, p.opt.Headers}} {
+		carried, err := carry(rec, c.prefix, c.names)
+		if err != nil {
+			return nil, err
+		}
+		if carried != nil {
+			defer carried.Release()
+			cols = append(cols, Named{c.as, carried})
+		}
 	}
 	empty := array.NewRecord(arrow.NewSchema(nil, nil), nil, int64(n))
 	defer empty.Release()
 	return With(empty, cols...), nil
 }
 
-// carried is the struct of the columns that the options name, nil without any.
-func (p arrowPredictions) carried(rec arrow.Record) (arrow.Array, error) {
+// carry is the struct of the columns that have these names behind the prefix, nil without any.
+func carry(rec arrow.Record, prefix string, names []string) (arrow.Array, error) {
 	var children []arrow.Array
-	var names []string
-	for _, name := range p.opt.Columns {
-		if i := index(rec, name); i >= 0 {
-			children, names = append(children, rec.Column(i)), append(names, name)
+	var present []string
+	for _, name := range names {
+		if i := index(rec, prefix+name); i >= 0 {
+			children, present = append(children, rec.Column(i)), append(present, name)
 		}
 	}
 	if len(children) == 0 {
 		return nil, nil
 	}
-	return array.NewStructArray(children, names)
+	return array.NewStructArray(children, present)
 }
 
 func (p arrowPredictions) appendRow(b *array.RecordBuilder, a *answers, row int) {

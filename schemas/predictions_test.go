@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"math"
 	"reflect"
@@ -67,37 +68,11 @@ func TestPredictionsOfLittle(t *testing.T) {
 	}
 }
 
-func TestDecodePrediction(t *testing.T) {
-	noLeak(t)
-	msgs, err := NewPredictions(PredictionOptions{Topic: "q", Columns: []string{"store"}}).Encode(parseTable(t, answeredTable))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := DecodePrediction(msgs[0].Value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p.QueryID != "img-4711" || p.Label != "Bag" || p.Confidence != 0.9968 || len(p.Scores) != 4 || p.Model != "light" || p.ModelVersion != "5f1c02d9a4b7" ||
-		len(p.Gates) != 1 || p.Gates[0].AtLeast != 0.92 || p.Columns["store"] != "b12" || p.Source.Offset != 18841 || p.Ref != "2.18841.0" ||
-		p.Trace.TotalMS != 2.41 || p.Trace.Stages[0].Batch != 16 || p.Trace.Stamp != "2026-11-23T15:42:07.123Z" || p.Status != "answered" {
-		t.Errorf("got %+v", p)
-	}
-	if p, err = DecodePrediction(msgs[2].Value); err != nil || !p.Late || p.Reason.Code != ModelFailed || p.Reason.Message != "out of memory" || p.Label != "" {
-		t.Errorf("got %+v, %v", p, err)
-	}
-	if p, err = DecodePrediction([]byte(`{"label":7}`)); err != nil || p.Label != "7" {
-		t.Errorf("got %+v, %v", p, err)
-	}
-	if _, err = DecodePrediction([]byte(`{`)); err == nil {
-		t.Error("half an object was taken")
-	}
-}
-
 // TestArrowPredictions compares the Arrow form with the JSON form, field by field.
 func TestArrowPredictions(t *testing.T) {
 	noLeak(t)
 	rec := parseTable(t, answeredTable)
-	opt := PredictionOptions{Topic: "fashion.queries", Columns: []string{"store", "price"}}
+	opt := PredictionOptions{Topic: "fashion.queries", Columns: []string{"store", "price"}, Headers: []string{"traceparent", "other"}}
 	text, err := NewPredictions(opt).Encode(rec)
 	if err != nil {
 		t.Fatal(err)
@@ -120,6 +95,11 @@ func TestArrowPredictions(t *testing.T) {
 		if err := json.Unmarshal(text[row].Value, &want); err != nil {
 			t.Fatal(err)
 		}
+		headers := map[string]any{} // of the record in JSON, columns in Arrow, where a record has many rows
+		for _, h := range text[row].Headers[1:] {
+			headers[h.Key] = base64.StdEncoding.EncodeToString(h.Value)
+		}
+		want["headers"] = headers
 		if got := withoutNulls(got); !reflect.DeepEqual(got, withoutNulls(want)) {
 			t.Errorf("row %d: got\n%v\nwant\n%v", row, got, want)
 		}
@@ -168,8 +148,8 @@ func TestDecisions(t *testing.T) {
 	}
 	got := decode(rec)
 	for row, want := range map[int]string{
-		0: `{"query_id":"img-4711","source":{"topic":"fashion.queries","partition":2,"offset":18841,"row":0},"stamp":"2026-11-23T15:42:07.123Z","status":"answered","late":false,"epoch":0,"tensors":["pixels"],"selected":"light","shown":"light","ran":[{"model":"light","version":"5f1c02d9a4b7","probability":1,"label":"Bag","scores":[0,0.001,0.0022,0.9968]}],"gates":[{"name":"first","score":0.9968,"at_least":0.92,"version":"spec"}],"audit":false,"features":{"store":"b12","age":null}}`,
-		3: `{"query_id":"d","source":{"topic":"fashion.queries","partition":2,"offset":18844,"row":0},"stamp":"2026-11-23T15:42:07.126Z","status":"defaulted","late":false,"epoch":0,"tensors":["pixels"],"selected":null,"shown":null,"ran":[{"model":"light","version":"5f1c02d9a4b7","probability":1,"label":"Coat","scores":[1,0,0,0]},{"model":"heavy","version":"77","probability":1,"label":"Bag","scores":null}],"gates":[{"name":"first","score":0.5,"at_least":0.92,"version":"v7"}],"audit":false,"features":{"store":null,"age":null}}`,
+		0: `{"query_id":"img-4711","source":{"topic":"fashion.queries","partition":2,"offset":18841,"row":0},"stamp":"2026-11-23T15:42:07.123Z","status":"answered","late":false,"epoch":0,"tensors":["pixels"],"selected":"light","shown":"light","ran":[{"model":"light","version":"5f1c02d9a4b7","probability":1,"label":"Bag","scores":[0,0.001,0.0022,0.9968]}],"gates":[{"name":"first","score":0.9968,"at_least":0.92,"version":"spec"}],"audit":false,"features":{"store":"b12"}}`,
+		3: `{"query_id":"d","source":{"topic":"fashion.queries","partition":2,"offset":18844,"row":0},"stamp":"2026-11-23T15:42:07.126Z","status":"defaulted","late":false,"epoch":0,"tensors":["pixels"],"ran":[{"model":"light","version":"5f1c02d9a4b7","probability":1,"label":"Coat","scores":[1,0,0,0]},{"model":"heavy","version":"77","probability":1,"label":"Bag"}],"gates":[{"name":"first","score":0.5,"at_least":0.92,"version":"v7"}],"audit":false,"features":{}}`,
 	} {
 		if got := string(AppendRowJSON(nil, got, row)); got != want {
 			t.Errorf("row %d: got\n%s\nwant\n%s", row, got, want)

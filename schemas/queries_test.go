@@ -189,8 +189,8 @@ func oracle(text []byte, fields []Field) (row, code string) {
 	for _, f := range fields {
 		v, ok := values[f.Name]
 		switch {
-		case !ok && f.Type.Null:
-			v = json.RawMessage("null")
+		case !ok && f.Type.Null, string(v) == "null":
+			continue // a null of the row, which JSON leaves out
 		case !ok && code == "":
 			code = MissingColumn
 		}

@@ -52,9 +52,10 @@ func appendPrediction(b []byte, id, label string, confidence float32, scores []f
 
 // Batch is a Kafka record batch that grows a prediction at a time.
 type Batch struct {
-	raw   []byte
-	n     int
-	value []byte
+	raw        []byte
+	n          int
+	value      []byte // of the record in hand
+	head, tail []byte // what stands before and behind it
 }
 
 // header is the length of a produce request's record set and the batch's own 61 bytes.
@@ -77,20 +78,30 @@ func (b *Batch) Append(q Query, a Answers, labels []string) {
 		best := a.Best[i]
 		scores := a.Row(i)
 		b.value = appendPrediction(b.value[:0], q.ids.Value(i), labels[best], scores[best], scores)
-		b.record(q.keys.Value(i), b.value)
+		b.record(q.keys.Value(i), b.value, nil)
 	}
 }
 
-func (b *Batch) record(key, value []byte) {
-	var head [4 * binary.MaxVarintLen64]byte
-	h := append(head[:0], 0, 0) // attributes, timestamp delta
-	h = binary.AppendVarint(h, int64(b.n))
-	h = binary.AppendVarint(h, int64(len(key)))
-	size := len(h) + len(key) + len(binary.AppendVarint(head[len(h):len(h)], int64(len(value)))) + len(value) + 1
-	b.raw = binary.AppendVarint(b.raw, int64(size))
-	b.raw = append(append(b.raw, h...), key...)
-	b.raw = append(binary.AppendVarint(b.raw, int64(len(value))), value...)
-	b.raw = append(b.raw, 0) // no headers
+// Messages appends encoded messages as records.
+func (b *Batch) Messages(msgs []schemas.Message) {
+	for _, m := range msgs {
+		b.record(m.Key, m.Value, m.Headers)
+	}
+}
+
+func (b *Batch) record(key, value []byte, headers []schemas.Header) {
+	b.head = append(b.head[:0], 0, 0) // attributes, timestamp delta
+	b.head = binary.AppendVarint(b.head, int64(b.n))
+	b.head = binary.AppendVarint(b.head, int64(len(key)))
+	b.head = append(b.head, key...)
+	b.head = binary.AppendVarint(b.head, int64(len(value)))
+	b.tail = binary.AppendVarint(b.tail[:0], int64(len(headers)))
+	for _, h := range headers {
+		b.tail = append(binary.AppendVarint(b.tail, int64(len(h.Key))), h.Key...)
+		b.tail = append(binary.AppendVarint(b.tail, int64(len(h.Value))), h.Value...)
+	}
+	b.raw = binary.AppendVarint(b.raw, int64(len(b.head)+len(value)+len(b.tail)))
+	b.raw = append(append(append(b.raw, b.head...), value...), b.tail...)
 	b.n++
 }
 

@@ -15,6 +15,7 @@ import (
 // A lane writes one output partition.
 type lane struct {
 	loop  *Loop
+	topic string
 	id    int
 	acked atomic.Int64 // input offset behind what is durable
 
@@ -24,8 +25,8 @@ type lane struct {
 	wake, room chan struct{}
 }
 
-// add appends answers to the open batch, once that has room.
-func (n *lane) add(ctx context.Context, q Query, a Answers, next int64) error {
+// add lets grow append to the open batch, once that has room.
+func (n *lane) add(ctx context.Context, next int64, grow func(*Batch)) error {
 	for {
 		n.mu.Lock()
 		if len(n.open.raw) < pending {
@@ -38,7 +39,7 @@ func (n *lane) add(ctx context.Context, q Query, a Answers, next int64) error {
 			return ctx.Err()
 		}
 	}
-	n.open.Append(q, a, n.loop.Answerer.Labels)
+	grow(&n.open)
 	n.next = next
 	n.mu.Unlock()
 	signal(n.wake)
@@ -63,7 +64,7 @@ func (n *lane) send(ctx context.Context) error {
 		if flying.Len() == 0 {
 			continue
 		}
-		res, err := n.loop.client.RawProduce(ctx, &kafkago.RawProduceRequest{Topic: n.loop.Out, Partition: n.id,
+		res, err := n.loop.client.RawProduce(ctx, &kafkago.RawProduceRequest{Topic: n.topic, Partition: n.id,
 			RequiredAcks: kafkago.RequireAll, RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(flying.Finish(time.Now()))}})
 		if err == nil {
 			err = res.Error

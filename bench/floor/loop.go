@@ -17,14 +17,19 @@ import (
 // whatever waited.
 type Loop struct {
 	Broker, In, Out, Group string
-	Partitions             int
-	Schema                 schemas.Schema
-	Answerer               *Answerer
+	// Decisions is a topic. With it the loop writes what the pipeline writes, with its encoders: whole
+	// predictions, and decisions. Without it, as a loop of one's own would, just the answers.
+	Decisions  string
+	Partitions int
+	Schema     schemas.Schema
+	Answerer   *Answerer
 	// Rows are the most that one run of a model takes.
 	Rows int
 
-	client *kafkago.Client
-	lanes  []*lane
+	client    *kafkago.Client
+	lanes     []*lane // by partition
+	decisions []*lane
+	full      full
 }
 
 const (
@@ -36,7 +41,11 @@ const (
 
 // Run works from the topic's end on until ctx ends. It calls ready once it reads.
 func (l *Loop) Run(ctx context.Context, ready func()) error {
-	transport := &kafkago.Transport{MetadataTTL: time.Minute, IdleTimeout: 5 * time.Minute, MetadataTopics: []string{l.In, l.Out}}
+	topics := []string{l.In, l.Out}
+	if l.Decisions != "" {
+		topics = append(topics, l.Decisions)
+	}
+	transport := &kafkago.Transport{MetadataTTL: time.Minute, IdleTimeout: 5 * time.Minute, MetadataTopics: topics}
 	defer transport.CloseIdleConnections()
 	l.client = &kafkago.Client{Addr: kafkago.TCP(l.Broker), Transport: transport, Timeout: 10 * time.Second}
 	from, err := l.ends(ctx)
@@ -44,12 +53,10 @@ func (l *Loop) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	for p := range l.Partitions {
-		n := &lane{loop: l, id: p, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
-		n.open.Reset()
-		n.acked.Store(-1)
-		l.lanes = append(l.lanes, n)
-		g.Go(func() error { return n.send(ctx) })
+	l.lanes = l.open(ctx, g, l.Out)
+	if l.Decisions != "" {
+		l.decisions = l.open(ctx, g, l.Decisions)
+		l.full = newFull(l.In, l.Schema)
 	}
 	polls, spare := make(chan *poll, 1), make(chan *poll, 3)
 	for range cap(spare) {
@@ -63,6 +70,18 @@ func (l *Loop) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	return nil
+}
+
+// open starts a writer for each partition of a topic.
+func (l *Loop) open(ctx context.Context, g *errgroup.Group, topic string) (lanes []*lane) {
+	for p := range l.Partitions {
+		n := &lane{loop: l, topic: topic, id: p, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+		n.open.Reset()
+		n.acked.Store(-1)
+		lanes = append(lanes, n)
+		g.Go(func() error { return n.send(ctx) })
+	}
+	return lanes
 }
 
 // ends are the offsets at which the loop begins.
@@ -99,7 +118,7 @@ func (l *Loop) answer(ctx context.Context, in <-chan *poll, spare chan<- *poll) 
 					if dec.Rows() < l.Rows && i < len(records)-1 {
 						continue
 					}
-					if err := l.flush(ctx, dec, l.lanes[id], r.Offset+1); err != nil {
+					if err := l.flush(ctx, dec, id, r.Offset+1); err != nil {
 						return err
 					}
 				}
@@ -109,7 +128,7 @@ func (l *Loop) answer(ctx context.Context, in <-chan *poll, spare chan<- *poll) 
 	}
 }
 
-func (l *Loop) flush(ctx context.Context, dec *schemas.Queries, to *lane, next int64) error {
+func (l *Loop) flush(ctx context.Context, dec *schemas.Queries, id int, next int64) error {
 	rec := dec.Flush()
 	if rec == nil {
 		return nil
@@ -123,7 +142,17 @@ func (l *Loop) flush(ctx context.Context, dec *schemas.Queries, to *lane, next i
 	if err != nil {
 		return err
 	}
-	return to.add(ctx, q, answers, next)
+	if l.Decisions == "" {
+		return l.lanes[id].add(ctx, next, func(b *Batch) { b.Append(q, answers, l.Answerer.Labels) })
+	}
+	predictions, decisions, err := l.full.encode(rec, answers, l.Answerer.Labels)
+	if err != nil {
+		return err
+	}
+	if err := l.lanes[id].add(ctx, next, func(b *Batch) { b.Messages(predictions) }); err != nil {
+		return err
+	}
+	return l.decisions[id].add(ctx, next, func(b *Batch) { b.Messages(decisions) })
 }
 
 // commit stores what is acknowledged, without a group's membership: the partitions are ours alone.
@@ -139,7 +168,11 @@ func (l *Loop) commit(ctx context.Context) error {
 		}
 		var cs []kafkago.OffsetCommit
 		for p, n := range l.lanes {
-			if at := n.acked.Load(); at > committed[p] {
+			at := n.acked.Load()
+			if l.Decisions != "" {
+				at = min(at, l.decisions[p].acked.Load())
+			}
+			if at > committed[p] {
 				committed[p] = at
 				cs = append(cs, kafkago.OffsetCommit{Partition: p, Offset: at})
 			}

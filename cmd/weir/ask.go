@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"weir/cmd/weir/feed"
 	"weir/connectors/kafka"
@@ -32,6 +30,9 @@ query_id gets a random one. A worker must be running somewhere (weir run SPEC).`
   weir ask fashion.yaml @query.json --timeout 2s | jq .label`,
 		Args: between(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if timeout <= 0 {
+				return usage("--timeout %v: want a time above 0", timeout)
+			}
 			spec, err := clientSpec(args[0])
 			if err != nil {
 				return err
@@ -75,7 +76,7 @@ type question struct {
 	message schemas.Message
 }
 
-// newQuestion reads a query and gives it an id where it has none.
+// newQuestion reads a query and gives it an id where it has none, or an empty one.
 func newQuestion(text []byte) (question, error) {
 	q := question{message: schemas.Message{
 		Value: text, Rows: 1,
@@ -85,7 +86,9 @@ func newQuestion(text []byte) (question, error) {
 	err := feed.Fields(text, func(name string, value json.RawMessage) {
 		switch name {
 		case "query_id":
-			q.id = feed.Text(value)
+			if q.id = feed.Text(value); q.id == "" {
+				return // a second query_id beside it would make the query undecodable
+			}
 		case "key":
 			q.message.Key = feed.Key(value)
 		}
@@ -99,9 +102,10 @@ func newQuestion(text []byte) (question, error) {
 	return q, nil
 }
 
-// ask publishes a query and waits for the first prediction of its id. It reads from the predictions' ends as
-// they were before the query was published, so no answer is too fast for it.
-func ask(ctx context.Context, client *kafka.Client, spec *pipeline.Spec, q question, timeout time.Duration) (json.RawMessage, error) {
+// ask publishes a query and waits for its prediction. It reads from the predictions' ends as they were before
+// the query was published, so no answer is too fast for it. It knows its answer by the query's place, as one
+// that cannot be decoded has no id.
+func ask(ctx context.Context, client *kafka.Client, spec *pipeline.Spec, q question, timeout time.Duration) (answer json.RawMessage, err error) {
 	silent := fmt.Errorf("no answer to query %s within %v; is a worker running? (weir run SPEC)", q.id, timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, silent)
 	defer cancel()
@@ -109,24 +113,20 @@ func ask(ctx context.Context, client *kafka.Client, spec *pipeline.Spec, q quest
 	if err != nil {
 		return nil, cause(ctx, err)
 	}
-	var answer json.RawMessage
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		return client.Consume(ctx, spec.Topics.Predictions, from, func(r schemas.Record) (err error) {
-			if answer, err = answerTo(q.id, r); err == nil && answer != nil {
-				err = errEnough
-			}
-			return err
-		})
-	})
-	g.Go(func() error {
-		partition, err := client.PartitionFor(ctx, spec.Topics.Queries, q.message.Key)
-		if err == nil {
-			_, err = client.Produce(ctx, spec.Topics.Queries, partition, []schemas.Message{q.message})
+	partition, err := client.PartitionFor(ctx, spec.Topics.Queries, q.message.Key)
+	if err != nil {
+		return nil, cause(ctx, err)
+	}
+	offset, err := client.Produce(ctx, spec.Topics.Queries, partition, []schemas.Message{q.message})
+	if err != nil {
+		return nil, cause(ctx, err)
+	}
+	err = client.Consume(ctx, spec.Topics.Predictions, from, func(r schemas.Record) (err error) {
+		if answer, err = answerTo(partition, offset, r); err == nil && answer != nil {
+			err = errEnough
 		}
 		return err
 	})
-	err = g.Wait()
 	if answer != nil {
 		return answer, nil
 	}
@@ -141,20 +141,20 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// answerTo finds the prediction of a query in a record, nil where there is none.
-func answerTo(id string, r schemas.Record) (json.RawMessage, error) {
+// answerTo finds the prediction of the query at a place in a record, nil where there is none.
+func answerTo(partition int32, offset int64, r schemas.Record) (json.RawMessage, error) {
 	values, err := feed.Values(r)
 	if err != nil {
 		return nil, err
 	}
 	for _, v := range values {
 		var p struct {
-			QueryID string `json:"query_id"`
+			Source struct{ Partition, Offset *int64 }
 		}
 		if err := json.Unmarshal(v, &p); err != nil {
-			return nil, errors.Join(fmt.Errorf("a prediction at %d/%d cannot be read", r.Partition, r.Offset), err)
+			return nil, fmt.Errorf("a prediction at %d/%d cannot be read: %w", r.Partition, r.Offset, err)
 		}
-		if p.QueryID == id {
+		if at := p.Source; at.Partition != nil && at.Offset != nil && *at.Partition == int64(partition) && *at.Offset == offset {
 			return v, nil
 		}
 	}

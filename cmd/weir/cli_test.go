@@ -46,6 +46,17 @@ func commands(c *cobra.Command) []*cobra.Command {
 	return all
 }
 
+// A command that is added twice stands twice in the help.
+func TestCommandsAreDistinct(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range commands(newRoot(&app{})) {
+		if seen[c.CommandPath()] {
+			t.Errorf("%s is there twice", c.CommandPath())
+		}
+		seen[c.CommandPath()] = true
+	}
+}
+
 // Every command explains itself: what it is for, and how it is called, by an example that names it.
 func TestHelp(t *testing.T) {
 	for _, c := range commands(newRoot(&app{})) {
@@ -83,6 +94,7 @@ func TestUsageFaults(t *testing.T) {
 		{"consume t -n -3", "-n -3"},
 		{"ask " + file + " {", "the query is not JSON"},
 		{"ask " + file + " [1]", "the query is not a JSON object"},
+		{"ask " + file + " {} --timeout 0s", "--timeout 0s"},
 		{"feedback " + file + " q", "give --label, --reward or --loss"},
 		{"feedback " + file + " --label Bag", "QUERY_ID"},
 		{"feedback " + file + " q --reward NaN", "NaN"},
@@ -196,7 +208,7 @@ func TestNewQuestion(t *testing.T) {
 		if err := json.Unmarshal(a.message.Value, &got); err != nil {
 			t.Fatalf("%s became %s: %v", text, a.message.Value, err)
 		}
-		if a.id == "" || got["query_id"] != a.id || a.id == b.id {
+		if a.id == "" || got["query_id"] != a.id || a.id == b.id || strings.Count(string(a.message.Value), "query_id") != 1 {
 			t.Errorf("%s: got ids %q and %q in %s", text, a.id, b.id, a.message.Value)
 		}
 	}
@@ -210,6 +222,7 @@ func TestCheckFeedback(t *testing.T) {
 		`{"label":"Bag"}`:                              "no query_id and no ref",
 		`{"query_id":"q"}`:                             "no label, reward or loss",
 		`{"query_id":null,"label":null}`:               "no label, reward or loss",
+		`{"query_id":"","label":"Bag"}`:                "no query_id and no ref",
 		`{"query_id":"q","reward":"much"}`:             `reward is "much", want a number`,
 		`[]`:                                           "not a JSON object",
 	} {

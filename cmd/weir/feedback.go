@@ -104,7 +104,7 @@ func checkFeedback(line []byte) error {
 		}
 		switch name {
 		case "query_id", "ref":
-			whom = true
+			whom = whom || feed.Text(value) != ""
 		case "label":
 			what = true
 		case "reward", "loss":

@@ -84,6 +84,7 @@ func (m *metrics) histogram(name, help string, buckets []float64, labels ...stri
 // segment are the events of one segment. What its labels stand for is looked up once, not once a row.
 func (m *metrics) segment(name string, failed func(stage string, err error)) pipeline.Events {
 	late, total := m.late.WithLabelValues(name), m.endToEnd.WithLabelValues(name)
+	answered := m.rows.WithLabelValues(name, schemas.Answered.String(), "") // nearly all rows
 	return pipeline.Events{
 		Stage: func(segment, stage string, rows int, took time.Duration) {
 			m.stageRows.WithLabelValues(segment, stage).Add(float64(rows))
@@ -94,7 +95,11 @@ func (m *metrics) segment(name string, failed func(stage string, err error)) pip
 			failed(stage, err)
 		},
 		Ended: func(segment string, status schemas.Status, reason string, took time.Duration, isLate bool) {
-			m.rows.WithLabelValues(segment, status.String(), reason).Inc()
+			if status == schemas.Answered && reason == "" {
+				answered.Inc()
+			} else {
+				m.rows.WithLabelValues(segment, status.String(), reason).Inc()
+			}
 			total.Observe(took.Seconds())
 			if isLate {
 				late.Inc()
@@ -139,6 +144,14 @@ func (m *metrics) broker() kafka.Events {
 		Rebalanced: func(int32, []int32) { m.rebalances.Inc() },
 		Fenced:     func(topic string, _ int32) { m.fenced.WithLabelValues(topic).Inc() },
 		Retry:      func(error) { m.retries.Inc() },
+	}
+}
+
+// forgetLag forgets how far a topic's partitions are behind. Those that are still here are told again soon;
+// of those that another process has, the last figures would stand for ever.
+func (m *metrics) forgetLag(topic string) {
+	for _, g := range []*prometheus.GaugeVec{m.lagRows, m.lagSeconds} {
+		g.DeletePartialMatch(prometheus.Labels{"topic": topic})
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"weir/cmd/weir/feed"
 	"weir/connectors/broker"
 	"weir/connectors/kafka"
 	"weir/gpu"
@@ -30,6 +33,7 @@ const batchShare = 4
 type runOptions struct {
 	spec     string
 	embedded string
+	listen   string
 	segments []string
 	admin    string
 	// acceptDuplicates goes on where it can no longer be told what was answered.
@@ -60,6 +64,9 @@ SIGTERM or Ctrl-C drains: it stops taking queries, finishes and commits what is 
 			if o.heartbeat <= 0 || o.session <= o.heartbeat {
 				return usage("--session %v, --heartbeat %v: want a heartbeat above 0 and below the session", o.session, o.heartbeat)
 			}
+			if o.embedded == "" && cmd.Flags().Changed("listen") {
+				return usage("--listen is the address of an embedded broker; name its directory with --embedded")
+			}
 			o.spec = args[0]
 			if !cmd.Flags().Changed("admin") {
 				o.admin = freeAdmin(o.admin)
@@ -74,6 +81,7 @@ SIGTERM or Ctrl-C drains: it stops taking queries, finishes and commits what is 
 	}
 	a.brokerFlag(cmd)
 	cmd.Flags().StringVar(&o.embedded, "embedded", "", "start an embedded broker with its data in this directory")
+	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:9092", "address of the embedded broker, HOST:PORT; port 0 takes a free one")
 	cmd.Flags().StringSliceVar(&o.segments, "segments", nil, "run only these segments; default: all")
 	cmd.Flags().BoolVar(&o.acceptDuplicates, "accept-duplicates", false, "start even where retention deleted what tells which queries were answered")
 	cmd.Flags().DurationVar(&o.session, "session", 6*time.Second, "how long a worker that is silent keeps its partitions (brokers allow 6s and more, unless told otherwise)")
@@ -97,8 +105,21 @@ func brokenOff(ctx context.Context, err error) bool {
 	return ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
 }
 
+// gcPercent is how much garbage may gather, in percent of what lives. What lives is a few megabytes, models lie
+// outside of Go's heap, and under load as much as that is garbage every few milliseconds: Go's default of 100
+// spends a tenth of a core on collecting it, and its pauses stand in the tail of the latencies.
+const gcPercent = 400
+
+// collectLess sets gcPercent, unless GOGC says otherwise.
+func collectLess() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+}
+
 // run loads, checks and serves a pipeline until ctx ends.
 func (a *app) run(ctx context.Context, o runOptions) (err error) {
+	collectLess()
 	spec, err := pipeline.Load(o.spec, kinds()...)
 	if err != nil {
 		return err
@@ -120,12 +141,13 @@ func (a *app) run(ctx context.Context, o runOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, models.Close()) }()
-	client, closeClient, err := a.connect(ctx, spec, o, units, m)
+	ev := a.brokerEvents(m)
+	client, closeClient, err := a.connect(ctx, spec, o, units, ev)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeClient()) }()
-	return a.serve(ctx, spec, o, parts, client, m, adm)
+	return a.serve(ctx, spec, o, parts, client, ev, m, adm)
 }
 
 func waitFor(units []pipeline.Unit) []string {
@@ -179,11 +201,11 @@ func (a *app) load(ctx context.Context, spec *pipeline.Spec, units []pipeline.Un
 }
 
 // connect reaches the cluster, or starts an embedded broker, and checks that the topics are there.
-func (a *app) connect(ctx context.Context, spec *pipeline.Spec, o runOptions, units []pipeline.Unit, m *metrics) (*kafka.Client, func() error, error) {
+func (a *app) connect(ctx context.Context, spec *pipeline.Spec, o runOptions, units []pipeline.Unit, ev kafka.Events) (*kafka.Client, func() error, error) {
 	brokers := a.brokers()
 	var embedded *broker.Broker
 	if o.embedded != "" {
-		b, err := broker.Open(broker.Options{Dir: o.embedded})
+		b, err := broker.Open(broker.Options{Dir: o.embedded, Addr: o.listen})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -199,13 +221,6 @@ func (a *app) connect(ctx context.Context, spec *pipeline.Spec, o runOptions, un
 		}
 		return err
 	}
-	ev := m.broker()
-	retries := newLimiter(a.log, time.Second)
-	count := ev.Retry
-	ev.Retry = func(err error) {
-		count(err)
-		retries.warn("the broker is tried again", "error", err)
-	}
 	client, err := kafka.Dial(ctx, kafka.Options{Brokers: brokers, ClientID: "weir-" + spec.Pipeline, Events: ev})
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll(nil))
@@ -219,6 +234,17 @@ func (a *app) connect(ctx context.Context, spec *pipeline.Spec, o runOptions, un
 		return nil, nil, errors.Join(err, closeAll(client))
 	}
 	return client, func() error { return closeAll(client) }, nil
+}
+
+// brokerEvents are the metrics', and tell the log of a broker that does not answer.
+func (a *app) brokerEvents(m *metrics) kafka.Events {
+	ev := m.broker()
+	count, tell := ev.Retry, feed.Retries(a.log)
+	ev.Retry = func(err error) {
+		count(err)
+		tell(err)
+	}
+	return ev
 }
 
 // checkTopics fails with a remedy if a topic that the units use does not exist.
@@ -244,7 +270,7 @@ func checkTopics(ctx context.Context, client *kafka.Client, spec *pipeline.Spec,
 }
 
 // serve runs every unit until ctx ends or one of them fails.
-func (a *app) serve(ctx context.Context, spec *pipeline.Spec, o runOptions, parts []part, client *kafka.Client, m *metrics, adm *admin) error {
+func (a *app) serve(ctx context.Context, spec *pipeline.Spec, o runOptions, parts []part, client *kafka.Client, ev kafka.Events, m *metrics, adm *admin) error {
 	stop := context.AfterFunc(ctx, func() {
 		adm.drain()
 		a.log.Info("draining")
@@ -252,9 +278,9 @@ func (a *app) serve(ctx context.Context, spec *pipeline.Spec, o runOptions, part
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
 	for _, p := range parts {
-		p.segment.Outputs = outputs(spec, p.Unit, client, o.acceptDuplicates, m.broker())
+		p.segment.Outputs = outputs(spec, p.Unit, client, o.acceptDuplicates, ev)
 		source := &kafka.Source{Client: client, Topic: p.In, Group: p.Group, Digest: p.digest,
-			NewDecoder: decoder(spec, p.Unit, m), Events: a.sourceEvents(p.Unit, m, adm),
+			NewDecoder: decoder(spec, p.Unit, m), Events: a.sourceEvents(p.Unit, ev, m, adm),
 			Session: o.session, Heartbeat: o.heartbeat,
 			Fenced: spec.Delivery == pipeline.ExactlyOnceEffect}
 		g.Go(func() error {
@@ -269,9 +295,8 @@ func (a *app) serve(ctx context.Context, spec *pipeline.Spec, o runOptions, part
 	return err
 }
 
-// sourceEvents are the metrics', and tell the log and /readyz of the partitions that a unit owns.
-func (a *app) sourceEvents(u pipeline.Unit, m *metrics, adm *admin) kafka.Events {
-	ev := m.broker()
+// sourceEvents are ev, and tell the log and /readyz of the partitions that a unit owns.
+func (a *app) sourceEvents(u pipeline.Unit, ev kafka.Events, m *metrics, adm *admin) kafka.Events {
 	counted := ev
 	var kept atomic.Bool // out of the group by another spec, and logged
 	ev.Refused = func(err error) {
@@ -285,6 +310,8 @@ func (a *app) sourceEvents(u pipeline.Unit, m *metrics, adm *admin) kafka.Events
 	ev.Rebalanced = func(generation int32, partitions []int32) {
 		counted.Rebalanced(generation, partitions)
 		kept.Store(false)
+		m.forgetLag(u.In)
+		partitions = slices.Sorted(slices.Values(partitions))
 		a.log.Info("partitions assigned", "segment", u.Name, "topic", u.In, "generation", generation, "partitions", fmt.Sprint(partitions))
 		if adm.ready("segment " + u.Name) {
 			a.log.Info("ready")

@@ -193,7 +193,7 @@ func TestFeedbackCommand(t *testing.T) {
 	}
 }
 
-// answer plays the worker: it answers each query once, in a batch with a stranger's answer, until ctx ends.
+// answer plays the worker: it answers each query once, after a stranger's of the same id, until ctx ends.
 func (s *shop) answer(ctx context.Context) error {
 	client, err := kafka.Dial(ctx, kafka.Options{Brokers: []string{s.broker}})
 	if err != nil {
@@ -208,8 +208,9 @@ func (s *shop) answer(ctx context.Context) error {
 			return err
 		}
 		var out []schemas.Message
-		for _, id := range []string{"stranger", q.QueryID} {
-			out = append(out, schemas.Message{Rows: 1, Value: fmt.Appendf(nil, "{\"query_id\":%q,\n \"status\":\"answered\",\"label\":3}", id)})
+		for label, offset := range []int64{r.Offset + 1, r.Offset} {
+			out = append(out, schemas.Message{Rows: 1, Value: fmt.Appendf(nil,
+				"{\"query_id\":%q,\n \"label\":%d,\"source\":{\"partition\":%d,\"offset\":%d}}", q.QueryID, label, r.Partition, offset)})
 		}
 		_, err := client.Produce(ctx, "shop.predictions", r.Partition, out)
 		return err
@@ -221,8 +222,8 @@ func TestAsk(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var g errgroup.Group
 	g.Go(func() error { return s.answer(ctx) })
-	if got, want := s.run("", "ask", s.spec, `{"query_id":"mine","amount":3}`), `{"query_id":"mine","status":"answered","label":3}`+"\n"; got != want {
-		t.Errorf("got  %swant %s", got, want)
+	if got, want := s.run("", "ask", s.spec, `{"query_id":"mine","amount":3}`), `{"query_id":"mine","label":1,"source":`; !strings.HasPrefix(got, want) {
+		t.Errorf("got %s, want it to begin with %s", got, want)
 	}
 	if got := s.run(`{"amount":3}`, "ask", s.spec, "-"); !strings.HasPrefix(got, `{"query_id":"ask-`) {
 		t.Errorf("without an id: got %s", got)

@@ -103,7 +103,7 @@ func Open(o Options) (*Broker, error) {
 
 func explain(err error, o Options) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("broker: %s is in use: another broker may be running; choose another address, e.g. 127.0.0.1:0 for any free port", o.Addr)
+		return fmt.Errorf("broker: %s is in use: another broker may be running; choose another address with --listen, e.g. 127.0.0.1:0 for any free port", o.Addr)
 	}
 	return fmt.Errorf("broker: open %s: %w", o.Dir, err)
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -53,12 +54,13 @@ func TestHealthcheck(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip("skipped: the health check needs bash")
 	}
-	code := http.StatusOK
+	var code atomic.Int64
+	code.Store(http.StatusOK)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/readyz" {
 			t.Errorf("asked for %s", r.URL.Path)
 		}
-		w.WriteHeader(code)
+		w.WriteHeader(int(code.Load()))
 	}))
 	address, err := url.Parse(server.URL)
 	if err != nil {
@@ -82,7 +84,7 @@ func TestHealthcheck(t *testing.T) {
 	if err := check(); err != nil {
 		t.Errorf("ready, but the check says %v", err)
 	}
-	code = http.StatusServiceUnavailable
+	code.Store(http.StatusServiceUnavailable)
 	if err := check(); err == nil {
 		t.Error("not ready, but the check passes")
 	}

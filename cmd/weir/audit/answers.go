@@ -43,11 +43,11 @@ func predictions(r *schemas.Record) ([]answer, error) {
 	out := make([]answer, len(values))
 	for i, v := range values {
 		var p struct {
-			QueryID      string       `json:"query_id"`
-			Status       string       `json:"status"`
-			Label        schemas.Text `json:"label"`
-			Model        string       `json:"model"`
-			ModelVersion string       `json:"model_version"`
+			QueryID      string          `json:"query_id"`
+			Status       string          `json:"status"`
+			Label        json.RawMessage `json:"label"`
+			Model        string          `json:"model"`
+			ModelVersion string          `json:"model_version"`
 			Source       struct {
 				Topic     string `json:"topic"`
 				Partition int32  `json:"partition"`
@@ -60,7 +60,7 @@ func predictions(r *schemas.Record) ([]answer, error) {
 		}
 		out[i] = answer{
 			key: key{p.Source.Offset, p.Source.Row}, partition: p.Source.Partition, topic: p.Source.Topic,
-			id: p.QueryID, status: p.Status, said: digest(p.Status, p.Model, p.ModelVersion, string(p.Label)), value: v,
+			id: p.QueryID, status: p.Status, said: digest(p.Status, p.Model, p.ModelVersion, feed.Text(p.Label)), value: v,
 		}
 	}
 	return out, sign(r, out)

@@ -11,7 +11,7 @@ import (
 
 // A Summary is the outcome of a run. Its JSON form is the contract of `weir demo --json`.
 type Summary struct {
-	// Published counts queries that the broker stored; Final those with at least one prediction; Lost
+	// Published counts queries that were handed to the broker; Final those with at least one prediction; Lost
 	// those without one 10 s after the last was published; Duplicates the predictions beyond the first.
 	Published  int `json:"published"`
 	Final      int `json:"final"`

@@ -149,16 +149,21 @@ func TestDataDirectoryInUse(t *testing.T) {
 	dir := t.TempDir()
 	p := cluster{}.toyFiles(t)
 	first := start(t, command("broker", "--data", dir, "--listen", "127.0.0.1:0"))
-	first.match(t, first.out, `(127\.0\.0\.1:\d+)`)
+	addr := first.match(t, first.out, `(127\.0\.0\.1:\d+)`)
 	for _, args := range [][]string{
 		{"broker", "--data", dir, "--listen", "127.0.0.1:0"},
-		{"run", p.spec, "--embedded", dir, "--admin", "127.0.0.1:0", "--log-level", "error"},
+		{"run", p.spec, "--embedded", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-level", "error"},
 	} {
 		checkFailure(t, run(t, command(args...)), p.spec, 1, dir, "another process", "choose another directory")
 	}
+	checkFailure(t, run(t, command("run", p.spec, "--embedded", t.TempDir(), "--listen", addr, "--admin", "127.0.0.1:0", "--log-level", "error")),
+		p.spec, 1, addr+" is in use", "--listen")
+	if got := run(t, command("run", p.spec, "--listen", "127.0.0.1:0")); got.code != 2 || !strings.Contains(got.err, "--embedded") {
+		t.Errorf("--listen without --embedded: code %d, %s", got.code, got.err)
+	}
 	first.kill(t)
-	second := start(t, command("run", p.spec, "--embedded", dir, "--admin", "127.0.0.1:0"))
-	addr := second.match(t, second.log, `addr=(\S+) data=`)
+	second := start(t, command("run", p.spec, "--embedded", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"))
+	addr = second.match(t, second.log, `addr=(\S+) data=`)
 	second.match(t, second.log, `msg=ready`)
 	out := weir(t, "", "ask", p.spec, toyQuery(0).json(), "--broker", addr)
 	if !strings.Contains(out, fmt.Sprintf("%q", toyQuery(0).label())) {

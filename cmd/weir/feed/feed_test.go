@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -48,8 +49,8 @@ func TestLines(t *testing.T) {
 	}
 	for l.Scan() {
 	}
-	if err := l.Err(); err == nil || !strings.Contains(err.Error(), "input:2:") {
-		t.Errorf("a line without end: got %v, want an error at input:2", err)
+	if err := l.Err(); err == nil || !strings.Contains(err.Error(), "input:2: the line is longer than 64 MiB") {
+		t.Errorf("a line without end: got %v, want an error at input:2 that tells the bound", err)
 	}
 }
 
@@ -94,8 +95,8 @@ func TestValues(t *testing.T) {
 		"JSON":           {schemas.Record{Value: []byte("{\"a\":\n [1, 2]}")}, `{"a":[1,2]}`},
 		"text":           {schemas.Record{Value: []byte("a \"b\"")}, `"a \"b\""`},
 		"bytes":          {schemas.Record{Value: []byte{0xfe, 0x01}}, `{"base64":"/gE="}`},
-		"Arrow":          {schemas.Record{Value: inArrow}, `{"n":7,"s":"a"} | {"n":8,"s":null}`},
-		"Arrow, by type": {schemas.Record{Value: inArrow, Headers: arrowType}, `{"n":7,"s":"a"} | {"n":8,"s":null}`},
+		"Arrow":          {schemas.Record{Value: inArrow}, `{"n":7,"s":"a","f":0.5,"t":"2026-11-23T15:42:07.123Z"} | {"n":8,"f":null}`},
+		"Arrow, by type": {schemas.Record{Value: inArrow, Headers: arrowType}, `{"n":7,"s":"a","f":0.5,"t":"2026-11-23T15:42:07.123Z"} | {"n":8,"f":null}`},
 		"JSON, by type":  {schemas.Record{Value: []byte("[1]"), Headers: jsonType}, `[1]`},
 	} {
 		values, err := Values(c.r)
@@ -119,11 +120,14 @@ func arrowValue(t *testing.T) []byte {
 	t.Helper()
 	schema := arrow.NewSchema([]arrow.Field{
 		{Name: "n", Type: arrow.PrimitiveTypes.Int64}, {Name: "s", Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: "f", Type: arrow.PrimitiveTypes.Float32}, {Name: "t", Type: arrow.FixedWidthTypes.Timestamp_us, Nullable: true},
 	}, nil)
 	b := array.NewRecordBuilder(schemas.Allocator, schema)
 	defer b.Release()
 	b.Field(0).(*array.Int64Builder).AppendValues([]int64{7, 8}, nil)
 	b.Field(1).(*array.StringBuilder).AppendValues([]string{"a", ""}, []bool{true, false})
+	b.Field(2).(*array.Float32Builder).AppendValues([]float32{0.5, float32(math.NaN())}, nil)
+	b.Field(3).(*array.TimestampBuilder).AppendValues([]arrow.Timestamp{1795448527123000, 0}, []bool{true, false})
 	rec := b.NewRecord()
 	defer rec.Release()
 	var out bytes.Buffer

@@ -77,7 +77,11 @@ func (l *Lines) Line() int { return l.line }
 
 // Err is why Scan ended, nil at the end of the text.
 func (l *Lines) Err() error {
-	if err := l.scan.Err(); err != nil {
+	err := l.scan.Err()
+	if errors.Is(err, bufio.ErrTooLong) {
+		err = fmt.Errorf("the line is longer than %d MiB", MaxLine>>20)
+	}
+	if err != nil {
 		return fmt.Errorf("%s:%d: %w", l.name, l.line+1, err)
 	}
 	return nil

@@ -3,10 +3,7 @@ package feed
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"unicode/utf8"
-
-	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"weir/schemas"
 )
@@ -50,17 +47,10 @@ func arrowRows(value []byte) ([]json.RawMessage, error) {
 	}
 	var rows []json.RawMessage
 	for _, b := range batches {
-		var text bytes.Buffer
-		if err == nil {
-			err = array.RecordToJSON(b, &text)
+		for row := range int(b.NumRows()) {
+			rows = append(rows, schemas.AppendRowJSON(nil, b, row))
 		}
 		b.Release()
-		for line := range bytes.Lines(text.Bytes()) {
-			rows = append(rows, bytes.TrimSpace(line))
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("arrow to JSON: %w", err)
 	}
 	return rows, nil
 }
