@@ -30,7 +30,9 @@ type Ledger struct {
 	mu       sync.Mutex
 	sent     map[string][]Place
 	answers  map[string][]answer
-	answered int // ids that were sent and have an answer
+	order    []string // ids, as they were sent
+	whole    int      // so many of the first of them are answered
+	answered int      // ids that were sent and have an answer
 	reached  map[int32]int64
 	err      error
 	changed  chan struct{} // closed and replaced with each fetch
@@ -55,6 +57,14 @@ func (l *Ledger) Sent(id string, at Place) {
 		l.answered++
 	}
 	l.sent[id] = append(l.sent[id], at)
+	l.order = append(l.order, id)
+}
+
+// Sum is how many queries were sent.
+func (l *Ledger) Sum() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.order)
 }
 
 // Follow reads predictions with a client that consumes their topic from its start, until ctx ends. The client
@@ -102,15 +112,39 @@ func (l *Ledger) note(r *kgo.Record) error {
 	return nil
 }
 
-// Await waits until n of the queries that were sent have an answer, or the places of reached were read.
-func (l *Ledger) Await(ctx context.Context, n int, reached map[int32]int64) error {
+// Await waits until any n of the queries that were sent are answered.
+func (l *Ledger) Await(ctx context.Context, n int) error {
+	return l.until(ctx, func() bool { return l.answered >= n })
+}
+
+// AwaitFirst waits until the first n queries that were sent are answered, every one of them.
+func (l *Ledger) AwaitFirst(ctx context.Context, n int) error {
+	return l.until(ctx, func() bool {
+		for l.whole < len(l.order) && len(l.answers[l.order[l.whole]]) > 0 {
+			l.whole++
+		}
+		return l.whole >= n
+	})
+}
+
+// AwaitRead waits until the predictions before some offsets, by partition, were read.
+func (l *Ledger) AwaitRead(ctx context.Context, ends map[int32]int64) error {
+	return l.until(ctx, func() bool {
+		for p, end := range ends {
+			if l.reached[p] < end {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// until waits until a condition holds, which is looked at under the lock, with each fetch.
+func (l *Ledger) until(ctx context.Context, holds func() bool) error {
 	for {
 		l.mu.Lock()
-		done, err, changed := l.answered >= n, l.err, l.changed
-		for p, end := range reached {
-			done = done && l.reached[p] >= end
-		}
-		have := l.answered
+		done, err, changed := holds(), l.err, l.changed
+		have, of := l.answered, len(l.order)
 		l.mu.Unlock()
 		if done || err != nil {
 			return err
@@ -118,7 +152,7 @@ func (l *Ledger) Await(ctx context.Context, n int, reached map[int32]int64) erro
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("ledger: %d of %d queries are answered: %w", have, n, context.Cause(ctx))
+			return fmt.Errorf("ledger: %d of %d queries are answered: %w", have, of, context.Cause(ctx))
 		}
 	}
 }

@@ -57,18 +57,31 @@ func TestAwait(t *testing.T) {
 	l.Sent("a", Place{0, 0})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 	defer cancel()
-	if err := l.Await(ctx, 1, nil); err == nil {
+	if l.Await(ctx, 1) == nil || l.AwaitFirst(ctx, 1) == nil || l.AwaitRead(ctx, map[int32]int64{0: 1}) == nil {
 		t.Error("an unanswered query was waited for in vain, without an error")
 	}
 	waited := make(chan error, 1)
-	go func() { waited <- l.Await(t.Context(), 1, map[int32]int64{0: 2}) }()
+	go func() { waited <- l.AwaitRead(t.Context(), map[int32]int64{0: 2}) }()
 	l.fetch(prediction(0, "a", 0, "Bag"))
 	l.fetch(&kgo.Record{Topic: "p", Offset: 1, Value: prediction(0, "a", 0, "Bag").Value})
 	if err := <-waited; err != nil || l.Answered() != 1 {
 		t.Errorf("%v, %d answered", err, l.Answered())
 	}
+	l.Sent("b", Place{0, 1})
+	l.Sent("c", Place{0, 2})
+	l.fetch(prediction(3, "c", 2, "Bag"))
+	if err := l.Await(t.Context(), 2); err != nil {
+		t.Error(err)
+	}
+	if l.AwaitFirst(t.Context(), 1) != nil || l.AwaitFirst(ctx, 2) == nil {
+		t.Error("the second query is not answered, the third one is")
+	}
+	l.fetch(prediction(4, "b", 1, "Bag"))
+	if err := l.AwaitFirst(ctx, 3); err != nil || l.Sum() != 3 {
+		t.Errorf("%v, %d sent", err, l.Sum())
+	}
 	l.fetch(&kgo.Record{Topic: "p", Offset: 2, Value: []byte("{")})
-	if err := l.Await(t.Context(), 1, nil); err == nil || !strings.Contains(err.Error(), "p/0/2") {
+	if err := l.Await(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "p/0/2") {
 		t.Errorf("got %v", err)
 	}
 }
