@@ -83,9 +83,13 @@ type Position []int64
 // A RowSet is a set of rows of one input partition.
 type RowSet interface {
 	Has(offset int64, row int32) bool
-	// Epoch is that of the row's prediction, for a row that the set has.
+	// Epoch is that of the row's prediction, for a row that the set has; OtherVersion if an owner wrote it that
+	// would answer differently.
 	Epoch(offset int64, row int32) int32
 }
+
+// OtherVersion stands for the epoch of rows that this owner would not answer in the same way.
+const OtherVersion = -1
 
 // NoRows is the empty RowSet.
 type NoRows struct{}

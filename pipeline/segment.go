@@ -133,7 +133,14 @@ func (o *owner) finished(offset int64, row int32) (routed, decided bool) {
 	if o.outputs[decisions] == nil {
 		return true, true
 	}
-	return true, has(decisions) && o.outputs[decisions].Done().Epoch(offset, row) == o.outputs[predictions].Done().Epoch(offset, row)
+	epoch := o.outputs[predictions].Done().Epoch(offset, row)
+	decided = has(decisions) && o.outputs[decisions].Done().Epoch(offset, row) == epoch
+	if !decided && epoch == OtherVersion {
+		// A decision made up for now would tell of an answer that nobody got.
+		o.segment.Events.dropped(o.segment.Name, outputNames[decisions], 1)
+		return true, true
+	}
+	return true, decided
 }
 
 // split gives the rows that are new here, and those whose prediction is stored but whose decision was

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -166,6 +167,12 @@ type part struct {
 	digest string
 }
 
+// version is the digest as a number.
+func (p part) version() uint32 {
+	v, _ := strconv.ParseUint(p.digest[:8], 16, 32) // it is 12 hex digits
+	return uint32(v)
+}
+
 // load loads the models that the units need and checks that every stage fits the rows that it will see.
 func (a *app) load(ctx context.Context, spec *pipeline.Spec, units []pipeline.Unit, m *metrics) ([]part, *gpu.Models, error) {
 	var stages []pipeline.NamedStage
@@ -278,7 +285,7 @@ func (a *app) serve(ctx context.Context, spec *pipeline.Spec, o runOptions, part
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
 	for _, p := range parts {
-		p.segment.Outputs = outputs(spec, p.Unit, client, o.acceptDuplicates, ev)
+		p.segment.Outputs = outputs(spec, p, client, o.acceptDuplicates, ev)
 		source := &kafka.Source{Client: client, Topic: p.In, Group: p.Group, Digest: p.digest,
 			NewDecoder: decoder(spec, p.Unit, m), Events: a.sourceEvents(p.Unit, ev, m, adm),
 			Session: o.session, Heartbeat: o.heartbeat,
@@ -339,9 +346,9 @@ func decoder(spec *pipeline.Spec, u pipeline.Unit, m *metrics) func(int32) schem
 
 // outputs are the topics that a unit writes to. Partition p of the queries stays partition p everywhere. One
 // fence covers them all, so that a partition's take-over is one transaction.
-func outputs(spec *pipeline.Spec, u pipeline.Unit, client *kafka.Client, acceptDuplicates bool, ev kafka.Events) pipeline.Outputs {
+func outputs(spec *pipeline.Spec, u part, client *kafka.Client, acceptDuplicates bool, ev kafka.Events) pipeline.Outputs {
 	own := func(input int32) int32 { return input / int32(u.Spread) }
-	fence := &kafka.Fence{Client: client, Name: u.Group, Segment: uint8(segmentIndex(spec, u))}
+	fence := &kafka.Fence{Client: client, Name: u.Group, Segment: uint8(segmentIndex(spec, u.Unit)), Version: u.version()}
 	sink := func(topic string, e schemas.Encoder, linger time.Duration) *kafka.Sink {
 		s := &kafka.Sink{Client: client, Topic: topic, Encode: e, Partition: own, Linger: linger, AcceptLoss: acceptDuplicates, Events: ev}
 		if spec.Delivery == pipeline.ExactlyOnceEffect {

@@ -31,6 +31,9 @@ type Fence struct {
 	// Segment is the segment's place in its pipeline. Two segments write to the same topics, each with epochs
 	// of its own; with the segment in them they are told apart.
 	Segment uint8
+	// Version is the same for owners that answer alike. A row that an owner of another version finished cannot be
+	// run again as it was.
+	Version uint32
 
 	mu      sync.Mutex
 	outputs []func(input int32) []place

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -14,9 +15,10 @@ import (
 // OriginHeader names the header that says which rows a record holds: their places in the queries topic, and
 // the epoch of the prediction that they belong to. A new owner reads it to find what its predecessor wrote.
 //
-// The value is a list of runs of neighbouring rows, each of four varints: the epoch, the offset of the first
+// The value is the version of who wrote it (Fence.Version), then a list of runs of neighbouring rows, each of four
+// varints: the epoch, the offset of the first
 // row less that of the run before, its row, and a count. A positive count goes up in offsets, one row a
-// record; a negative one in rows of one record. A record of a single row takes 5 to 15 bytes.
+// record; a negative one in rows of one record. A record of a single row takes 10 to 20 bytes.
 const OriginHeader = "weir-src"
 
 // origins are the columns that a record's origin is made of.
@@ -48,8 +50,9 @@ func (o *origins) epochAt(i int) int32 {
 	return o.epochs.Value(i)
 }
 
-// append adds the runs of the rows from, from+1, … to-1.
-func (o *origins) append(b []byte, from, to int) []byte {
+// append adds the version and the runs of the rows from, from+1, … to-1.
+func (o *origins) append(b []byte, version uint32, from, to int) []byte {
+	b = binary.AppendUvarint(b, uint64(version))
 	last := int64(0)
 	for from < to {
 		n := o.run(from, to)
@@ -97,7 +100,16 @@ var errOrigin = errors.New("the header " + OriginHeader + " is malformed")
 // originRows bounds what one record may claim to hold.
 const originRows = 1 << 20
 
-// eachOrigin calls each for the rows that a header names.
+// versionOf splits a header into the version of its writer and the runs.
+func versionOf(b []byte) (version uint32, runs []byte, err error) {
+	v, n := binary.Uvarint(b)
+	if n <= 0 || v > math.MaxUint32 {
+		return 0, nil, errOrigin
+	}
+	return uint32(v), b[n:], nil
+}
+
+// eachOrigin calls each for the rows that a header's runs name.
 func eachOrigin(b []byte, each func(offset int64, row, epoch int32)) error {
 	var last, total int64
 	for len(b) > 0 {

@@ -105,7 +105,11 @@ func (c *Client) Committed(ctx context.Context, group, topic string) ([]int64, e
 func Origins(r *schemas.Record, each func(offset int64, row, epoch int32)) (bool, error) {
 	for _, h := range r.Headers {
 		if h.Key == OriginHeader {
-			return true, eachOrigin(h.Value, each)
+			_, runs, err := versionOf(h.Value)
+			if err != nil {
+				return true, err
+			}
+			return true, eachOrigin(runs, each)
 		}
 	}
 	return false, nil

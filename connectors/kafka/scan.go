@@ -61,13 +61,7 @@ func (s *Sink) scan(ctx context.Context, at place, from int64) (written, int64, 
 	}
 	rows := written{}
 	err = s.Client.read(ctx, at, max(from, first[0]), end[0], func(r *schemas.Record) error {
-		// What is malformed was not written by us; it says nothing.
-		_, _ = Origins(r, func(offset int64, row, epoch int32) {
-			// Another segment's rows say nothing of this one's.
-			if s.Fence.own(epoch) {
-				rows[rowKey{offset, row}] = epoch
-			}
-		})
+		s.note(rows, r)
 		if len(rows) > scanRows {
 			return pipeline.Permanent(fmt.Errorf("kafka: %s/%d: more than %d rows lie behind the last commit; "+
 				"going on without knowing them may answer queries a second time: accept that with --accept-duplicates", at.topic, at.partition, scanRows))
@@ -75,6 +69,29 @@ func (s *Sink) scan(ctx context.Context, at place, from int64) (written, int64, 
 		return nil
 	})
 	return rows, end[0], err
+}
+
+// note adds a record's rows. Those of another segment say nothing of this one's, and what is malformed was not
+// written by us.
+func (s *Sink) note(rows written, r *schemas.Record) {
+	for _, h := range r.Headers {
+		if h.Key != OriginHeader {
+			continue
+		}
+		version, runs, err := versionOf(h.Value)
+		if err != nil {
+			return
+		}
+		_ = eachOrigin(runs, func(offset int64, row, epoch int32) {
+			if !s.Fence.own(epoch) {
+				return
+			}
+			if version != s.Fence.Version {
+				epoch = pipeline.OtherVersion
+			}
+			rows[rowKey{offset, row}] = epoch
+		})
+	}
 }
 
 // read calls each for the records of a partition from an offset up to an end.

@@ -211,7 +211,7 @@ func (w *sinkWriter) sign(b arrow.Record, msgs []schemas.Message) error {
 	for i := range msgs {
 		m := &msgs[i]
 		from := len(block)
-		block = o.append(block, m.Row, m.Row+m.Rows)
+		block = o.append(block, w.s.Fence.Version, m.Row, m.Row+m.Rows)
 		first := len(headers)
 		headers = append(headers, m.Headers...) // the encoder's may be shared by all messages
 		headers = append(headers, schemas.Header{Key: OriginHeader, Value: block[from:len(block):len(block)]})

@@ -36,6 +36,7 @@ func (s *sink) Open(ctx context.Context, _ pipeline.Partition, from pipeline.Pos
 		for _, row := range r.rows {
 			w.done[row.Offset] = row.Epoch
 			if row.By != s.p.threshold {
+				w.done[row.Offset] = pipeline.OtherVersion
 				s.p.world.moved(row.Offset)
 			}
 		}

@@ -128,7 +128,7 @@ func (d *desk) encode(topic string, partition int32, e schemas.Encoder, rows []s
 		d.Fatal(err)
 	}
 	for i, m := range msgs {
-		var origin []byte
+		origin := []byte{0} // the version
 		last := int64(0)
 		for _, r := range rows[m.Row : m.Row+m.Rows] {
 			for _, v := range []int64{int64(r.epoch), r.offset - last, int64(r.row), 1} {
