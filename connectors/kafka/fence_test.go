@@ -82,6 +82,38 @@ func TestFence(t *testing.T) {
 	})
 }
 
+// Rows of an owner of another version are known as such, rows of another segment not at all.
+func TestFenceTellsVersionsAndSegmentsApart(t *testing.T) {
+	conform(t, func(t *testing.T, addr string) {
+		c := dial(t, addr, kafka.Options{})
+		topic := newTopic(t, c, 1)
+		open := func(segment uint8, version uint32) pipeline.Writer {
+			f := &kafka.Fence{Segment: segment, Version: version}
+			f.Client, f.Name = c, fmt.Sprint(topic, f.Segment)
+			s := &kafka.Sink{Client: c, Topic: topic, Encode: joined{1}}
+			f.Guard(s, 1)
+			return openAt(t, s, nil)
+		}
+		for i, by := range [][2]uint8{{1, 7}, {1, 8}, {2, 7}} {
+			w := open(by[0], uint32(by[1]))
+			if err := writeRows(t, w, int64(i)); err != nil {
+				t.Fatal(err)
+			}
+			w.Close()
+		}
+		rows := open(1, 7).Done()
+		if !rows.Has(0, 0) || rows.Epoch(0, 0) <= 0 {
+			t.Errorf("own row: epoch %d, want its own", rows.Epoch(0, 0))
+		}
+		if !rows.Has(1, 0) || rows.Epoch(1, 0) != pipeline.OtherVersion {
+			t.Errorf("row of another version: epoch %d, want to be told", rows.Epoch(1, 0))
+		}
+		if rows.Has(2, 0) {
+			t.Error("another segment's row is taken for one of this")
+		}
+	})
+}
+
 // The other output of the same take-over is fenced too, though nothing was ever written to it.
 func TestFenceCoversAllOutputs(t *testing.T) {
 	conform(t, func(t *testing.T, addr string) {
@@ -152,7 +184,12 @@ func origined(offsets ...int64) arrow.Record {
 	for _, o := range offsets {
 		lines = append(lines, fmt.Sprint(o))
 	}
-	plain := batch(offsets, lines)
+	return numbered(offsets, lines)
+}
+
+// numbered makes a batch in which every row is the first of its record.
+func numbered(offsets []int64, values []string) arrow.Record {
+	plain := batch(offsets, values)
 	defer plain.Release()
 	b := array.NewInt32Builder(schemas.Allocator)
 	defer b.Release()
