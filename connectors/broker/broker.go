@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -59,6 +60,7 @@ type Broker struct {
 	cluster *kfake.Cluster
 	addr    string
 	lock    *os.File
+	opened  atomic.Bool // producers may write
 	stop    chan struct{}
 	once    sync.Once
 	wg      sync.WaitGroup
@@ -95,8 +97,14 @@ func Open(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, errors.Join(explain(err, o), lock.Close())
 	}
-	cluster.ControlKey(int16(kmsg.Produce), stamp)
 	b := &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0], lock: lock, stop: make(chan struct{})}
+	b.holdProducers()
+	cluster.ControlKey(int16(kmsg.Produce), stamp)
+	if err := b.fenceOld(); err != nil {
+		cluster.Close()
+		return nil, errors.Join(err, lock.Close())
+	}
+	b.opened.Store(true)
 	b.wg.Go(func() { b.clean(o.Clean) })
 	return b, nil
 }

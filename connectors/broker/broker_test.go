@@ -1,14 +1,12 @@
 package broker_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -142,20 +140,8 @@ func TestOneProcessADirectory(t *testing.T) {
 // A kill -9 loses no topic, no record and no committed offset.
 func TestSurvivesKill(t *testing.T) {
 	dir := t.TempDir()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), child+"="+dir)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	addr, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, ctx := client(t, strings.TrimSpace(addr))
+	addr, kill := killable(t, dir)
+	c, ctx := client(t, addr)
 	create(t, c, ctx, "kept", kafkago.ConfigEntry{ConfigName: "max.message.bytes", ConfigValue: fmt.Sprint(32 << 20)})
 	large := bytes.Repeat([]byte("x"), 20<<20)
 	produce(t, c, ctx, "kept", "k", large)
@@ -165,11 +151,7 @@ func TestSurvivesKill(t *testing.T) {
 	if err != nil || commit.Topics["kept"][0].Error != nil {
 		t.Fatal(err, commit)
 	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	cmd.Wait()
-
+	kill()
 	c, ctx = client(t, open(t, broker.Options{Dir: dir}).Addr())
 	if o := end(t, c, ctx, "kept"); o.FirstOffset != 0 || o.LastOffset != 2 {
 		t.Errorf("offsets %+v", o)
