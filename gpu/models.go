@@ -56,8 +56,20 @@ type Models struct {
 	byName map[string]*Model
 }
 
-// Load opens, checks and warms up all models, or returns the faults of all that cannot be loaded. A model's
-// version is 12 hex digits of its file's SHA-256.
+// A LoadError says why a model could not be loaded.
+type LoadError struct {
+	Model string
+	Err   error
+}
+
+// Error implements error.
+func (e *LoadError) Error() string { return fmt.Sprintf("gpu: model %s: %v", e.Model, e.Err) }
+
+// Unwrap gives the cause.
+func (e *LoadError) Unwrap() error { return e.Err }
+
+// Load opens, checks and warms up all models, or returns the faults of all that cannot be loaded: a *LoadError
+// for each of these. A model's version is 12 hex digits of its file's SHA-256.
 func Load(ctx context.Context, specs []Spec, drivers Drivers, o Options, ev Events) (*Models, error) {
 	ms := &Models{byName: make(map[string]*Model, len(specs))}
 	errs := []error{o.Validate()}
@@ -68,7 +80,7 @@ func Load(ctx context.Context, specs []Spec, drivers Drivers, o Options, ev Even
 		}
 		m, err := load(ctx, s.withDefaults(), drivers, o.withDefaults(), ev)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("gpu: model %s: %w", s.Name, err))
+			errs = append(errs, &LoadError{s.Name, err})
 			continue
 		}
 		ms.byName[s.Name] = m

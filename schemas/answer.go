@@ -105,14 +105,6 @@ func answersOf(rec arrow.Record) (a answers, err error) {
 	return a, f.err
 }
 
-// epochOf is the epoch of the row's prediction, 0 where no fence gives one.
-func (a *answers) epochOf(row int) int32 {
-	if a.epoch == nil || a.epoch.IsNull(row) {
-		return 0
-	}
-	return a.epoch.Value(row)
-}
-
 // member is the middle of a column's name of a family.
 func member(name, prefix, suffix string) (string, bool) {
 	rest, ok := strings.CutPrefix(name, prefix)

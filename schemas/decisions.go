@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
 )
 
 // DecisionOptions say how decisions look.
@@ -82,98 +82,55 @@ func (d *decisions) Encode(rec arrow.Record) ([]Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decisions: %w", err)
 	}
-	out, err := d.build(rec, &a)
-	if err != nil {
-		return nil, fmt.Errorf("decisions: %w", err)
-	}
+	out := d.build(rec, &a)
 	defer out.Release()
 	return encodeSplit(out, func([]byte) []Header { return []Header{{ContentType, []byte(ArrowStream)}} })
 }
 
-func (d *decisions) build(rec arrow.Record, a *answers) (arrow.Record, error) {
-	b := array.NewRecordBuilder(Allocator, arrow.NewSchema(d.schema.Fields()[:decisionFeatures], nil))
-	defer b.Release()
+// build lays the batch's own columns out as decisions: what a decision says in a struct or a list is a column
+// already, so that hardly anything is copied, and nothing is made for a row.
+func (d *decisions) build(rec arrow.Record, a *answers) arrow.Record {
 	n := int(rec.NumRows())
-	b.Reserve(n)
-	for row := range n {
-		d.appendRow(b, a, row)
+	fields := d.schema.Fields()
+	cols := make([]arrow.Array, len(fields))
+	if len(d.small) > 0 {
+		cols[decisionFeatures] = d.features(rec, fields[decisionFeatures].Type)
 	}
-	base := b.NewRecord()
-	if len(d.small) == 0 {
-		return base, nil
-	}
-	defer base.Release()
-	features, err := d.features(rec)
-	if err != nil {
-		return nil, err
-	}
-	defer features.Release()
-	return With(base, Named{"features", features}), nil
+	cols[decisionQueryID] = shared(a.queryID)
+	cols[decisionSource] = sources(d.opt.Topic, a, n)
+	cols[decisionStamp] = orNulls(a.stamp, arrow.FixedWidthTypes.Timestamp_us, n)
+	cols[decisionStatus] = statusTexts(a.status)
+	cols[decisionLate] = orFalse(a.late, n)
+	cols[decisionEpoch] = epochs(a.epoch, n)
+	cols[decisionTensors] = repeatedList(fields[decisionTensors].Type, d.tensors, n)
+	cols[decisionSelected] = orNulls(a.model, arrow.BinaryTypes.String, n)
+	cols[decisionShown] = shared(cols[decisionSelected])
+	cols[decisionRan] = ranLists(fields[decisionRan].Type, a.ran, n)
+	cols[decisionGates] = gateLists(fields[decisionGates].Type, a.gates, n)
+	cols[decisionAudit] = orFalse(nil, n)
+	return ownedRecord(d.schema, cols, n)
 }
 
-func (d *decisions) appendRow(b *array.RecordBuilder, a *answers, row int) {
-	at := func(i int) nested { return nested{b.Field(i)} }
-	at(decisionQueryID).str(a.queryID.Value(row))
-	at(decisionSource).source(d.opt.Topic, a, row)
-	if a.stamp == nil || a.stamp.IsNull(row) {
-		b.Field(decisionStamp).AppendNull()
-	} else {
-		b.Field(decisionStamp).(*array.TimestampBuilder).Append(a.stamp.Value(row))
+// epochs are those of the rows' predictions, 0 where no fence gives one.
+func epochs(a *array.Int32, n int) arrow.Array {
+	if a == nil || a.NullN() > 0 {
+		return zeros(arrow.PrimitiveTypes.Int32, n)
 	}
-	at(decisionStatus).str(Status(a.status.Value(row)).String())
-	at(decisionLate).bool(a.late != nil && a.late.IsValid(row) && a.late.Value(row))
-	at(decisionEpoch).int32(a.epochOf(row))
-	names := at(decisionTensors).open().items()
-	for _, t := range d.tensors {
-		names.str(t)
-	}
-	at(decisionSelected).text(a.model, row)
-	at(decisionShown).text(a.model, row)
-	d.appendRan(at(decisionRan), a, row)
-	at(decisionGates).gates(a.gates, row)
-	at(decisionAudit).bool(false)
-}
-
-func (d *decisions) appendRan(list nested, a *answers, row int) {
-	list.open()
-	for i := range a.ran {
-		r := &a.ran[i]
-		if r.model == nil || r.model.IsNull(row) {
-			continue
-		}
-		item := list.items().open()
-		item.at(0).text(r.model, row)
-		item.at(1).text(r.version, row)
-		item.at(2).double(1)
-		item.at(3).label(r.label, row)
-		item.at(4).scores(r.scores.row(row))
-	}
+	return shared(a)
 }
 
 // features is the struct of the single values; its arrays are the batch's own.
-func (d *decisions) features(rec arrow.Record) (arrow.Array, error) {
+func (d *decisions) features(rec arrow.Record, t arrow.DataType) arrow.Array {
 	n := int(rec.NumRows())
-	children := make([]arrow.Array, 0, len(d.small))
-	defer func() {
-		for _, c := range children {
-			c.Release()
-		}
-	}()
-	names := make([]string, 0, len(d.small))
-	for _, f := range d.small {
-		names = append(names, f.Name)
-		i := index(rec, f.Name)
-		if i < 0 { // a column that no later segment needs was left behind at a cut
-			children = append(children, Nulls(f.Type.Arrow(), n))
+	children := make([]arrow.Array, len(d.small))
+	for i, f := range d.small {
+		at := index(rec, f.Name)
+		// A column that no later segment needs was left behind at a cut; one of another type was replaced.
+		if at < 0 || !arrow.TypeEqual(rec.Column(at).DataType(), f.Type.Arrow()) {
+			children[i] = Nulls(f.Type.Arrow(), n)
 			continue
 		}
-		col := rec.Column(i)
-		if !arrow.TypeEqual(col.DataType(), f.Type.Arrow()) { // a stage replaced it
-			children = append(children, Nulls(f.Type.Arrow(), n))
-			continue
-		}
-		col.Retain()
-		children = append(children, col)
+		children[i] = shared(rec.Column(at))
 	}
-	return array.NewStructArray(children, names)
+	return assemble(t, n, []*memory.Buffer{nil}, children, 0)
 }

@@ -78,24 +78,6 @@ func (n nested) millis(a *array.Int64, row int) {
 	n.double(float64(a.Value(row)) / 1000)
 }
 
-// scores appends a list of float32, null where there is none.
-func (n nested) scores(s []float32) {
-	if s == nil {
-		n.AppendNull()
-		return
-	}
-	n.open().items().Builder.(*array.Float32Builder).AppendValues(s, nil)
-}
-
-// label appends a label as text.
-func (n nested) label(l labels, row int) {
-	if l.null(row) {
-		n.AppendNull()
-		return
-	}
-	n.str(l.string(row))
-}
-
 func (n nested) source(topic string, a *answers, row int) {
 	n.open()
 	n.at(0).str(topic)

@@ -62,6 +62,16 @@ func TestCheckModels(t *testing.T) {
 	if got.code != exitFailure || !strings.Contains(got.err, spec+":6:") || !strings.Contains(got.err, "light.json") {
 		t.Errorf("a missing model: code %d, %s", got.code, got.err)
 	}
+	for _, name := range []string{"light.json", "heavy.json"} {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(spec), name), []byte("{"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got = weir(t, "", "check", spec)
+	lines := strings.Split(strings.TrimSpace(got.err), "\n")
+	if got.code != exitFailure || len(lines) != 2 || !strings.HasPrefix(lines[0], "weir: "+spec+":6:34: gpu: model light: ") || !strings.HasPrefix(lines[1], spec+":7:34: gpu: model heavy: ") {
+		t.Errorf("two damaged models: code %d, want a line and a place for each:\n%s", got.code, got.err)
+	}
 	if got := weir(t, "", "check", spec, "--spec-only"); got.code != exitOK {
 		t.Errorf("--spec-only: code %d, %s", got.code, got.err)
 	}

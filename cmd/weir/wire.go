@@ -56,7 +56,7 @@ func loadModels(ctx context.Context, spec *pipeline.Spec, stages []pipeline.Name
 	}
 	models, err := gpu.Load(ctx, specs, drivers(), o, ev)
 	if err != nil {
-		return nil, spec.Errorf(spec.At("models"), "%w", err)
+		return nil, placed(spec, err)
 	}
 	for _, st := range stages {
 		if predict, ok := st.Stage.(*inference.Predict); ok {
@@ -67,6 +67,23 @@ func loadModels(ctx context.Context, spec *pipeline.Spec, stages []pipeline.Name
 		return nil, errors.Join(err, models.Close())
 	}
 	return models, nil
+}
+
+// placed gives the fault of each model that could not be loaded its place in the spec.
+func placed(spec *pipeline.Spec, err error) error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		var errs []error
+		for _, e := range several.Unwrap() {
+			errs = append(errs, placed(spec, e))
+		}
+		return errors.Join(errs...)
+	}
+	path := []string{"models"}
+	var fault *gpu.LoadError
+	if errors.As(err, &fault) {
+		path = append(path, fault.Model, "path")
+	}
+	return spec.Errorf(spec.At(path...), "%w", err)
 }
 
 func modelNames(stages []pipeline.NamedStage) []string {

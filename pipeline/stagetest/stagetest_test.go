@@ -70,8 +70,8 @@ func (c clip) Process(_ context.Context, in arrow.Record) (arrow.Record, error) 
 			return schemas.Select(rec, func(name string) bool { return name != "amount" }), nil
 		}
 	case "input":
-		if vals := col.Float32Values(); len(vals) > 0 {
-			vals[0] = 4711
+		if col.Len() > 0 && col.IsValid(0) { // what stands under a null is nobody's
+			col.Float32Values()[0] = 4711
 		}
 	}
 	return rec, nil

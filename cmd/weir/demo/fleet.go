@@ -155,7 +155,7 @@ func (f *fleet) revive(ctx context.Context, i int, args []string) error {
 		if err = f.startWorker(ctx, i, args); err == nil || ctx.Err() != nil {
 			return nil
 		}
-		f.log.Warn("a worker did not come up", "worker", i+1, "err", err)
+		f.log.Warn("a worker did not come up", "worker", i+1, "error", err)
 	}
 	return err
 }

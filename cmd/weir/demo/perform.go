@@ -164,13 +164,13 @@ func (r *run) exchange(ctx, soft context.Context) error {
 func (r *run) take(ctx context.Context, rec schemas.Record, feedback *feed.Publisher) error {
 	values, err := feed.Values(rec)
 	if err != nil {
-		r.screen.log().Warn("a prediction cannot be read", "partition", rec.Partition, "offset", rec.Offset, "err", err)
+		r.screen.log().Warn("a prediction cannot be read", "partition", rec.Partition, "offset", rec.Offset, "error", err)
 		return nil
 	}
 	for _, v := range values {
 		p, err := ParsePrediction(v)
 		if err != nil {
-			r.screen.log().Warn("a prediction cannot be read", "partition", rec.Partition, "offset", rec.Offset, "err", err)
+			r.screen.log().Warn("a prediction cannot be read", "partition", rec.Partition, "offset", rec.Offset, "error", err)
 			continue
 		}
 		n, first := r.books.Final(p, time.Now())

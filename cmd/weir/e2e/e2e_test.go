@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"weir/schemas"
 )
 
 // patience bounds every wait of these tests; none comes near it unless something is broken.
@@ -45,6 +47,11 @@ func TestMain(m *testing.M) {
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		os.RemoveAll(dir)
+		// Only now: tests that use the packages in this process run side by side.
+		if used := schemas.Allocator.InUse(); code == 0 && used != 0 {
+			fmt.Fprintf(os.Stderr, "e2e: %d bytes are still allocated\n", used)
+			code = 1
+		}
 		os.Exit(code)
 	}))
 }

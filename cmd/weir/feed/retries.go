@@ -31,7 +31,7 @@ func Retries(log *slog.Logger) func(error) {
 		last = now
 		if now.Sub(since) >= troubleAfter && now.Sub(told) >= time.Second {
 			told = now
-			log.Warn("trying again", "err", err)
+			log.Warn("trying again", "error", err)
 		}
 	}
 }
