@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kafka lint bench build runtime fuzz models calibrate models-report sample prerequisites clean
+.PHONY: help demo test test-kafka test-faults lint bench build runtime fuzz models calibrate models-report sample prerequisites clean
 
 EXAMPLE := examples/fashion
 SPEC ?= $(EXAMPLE)/fashion.yaml
@@ -22,6 +22,9 @@ test: ## pass all tests; with Java 17 and Maven also against a real Kafka
 
 test-kafka: ## pass the tests that talk to a real Kafka (needs Java 17 and Maven)
 	@scripts/test --kafka
+
+test-faults: ## kill and freeze workers and brokers under load, many times (WEIR_FAULT_SEED=N replays; about 6 minutes)
+	@WEIR_FAULTS=long go test -race -count 1 -timeout 30m -v -run 'TestFaults' ./cmd/weir/e2e $(ARGS)
 
 lint: ## vet, staticcheck, gofmt, and the syntax of the scripts
 	@scripts/lint

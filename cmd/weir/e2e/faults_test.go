@@ -29,9 +29,12 @@ const (
 	loadEvery      = 25 * time.Millisecond
 	// between two faults so many queries are answered
 	progress = 200 // and all of them after a fault that is waited for
-	// overcome bounds how long after a fault's begin all that was asked until its end is answered: a session, a
-	// freeze, and room for a slow machine. What only time heals, such as a lost request, takes longer.
-	overcome = 20 * time.Second
+	// overcome bounds how long after a fault's begin all that was asked until its end is answered: a freeze, a
+	// session, and the 30 s after which a Kafka that has lost a transaction's marker on its way sends it again.
+	overcome = 45 * time.Second
+	// moreFreezes is how many more there are at most until a write was refused: a worker may have nothing in hand
+	// when it is stopped, or learn of the take-over before it writes.
+	moreFreezes = 3
 )
 
 func longFaults() bool { return os.Getenv("WEIR_FAULTS") == "long" }
@@ -283,6 +286,10 @@ func (f *faultRun) perform(t *testing.T, counts faultCounts) {
 			t.Errorf("%s: it took %v, more than %v", what, took, overcome)
 		}
 	}
+	for again := 0; counts[freezeWorker] > 0 && f.refused == 0 && again < moreFreezes; again++ {
+		kind, i := f.owner(t, r)
+		f.freeze(t, kind, i)
+	}
 	f.progress(t)
 	stopLoad()
 	<-loaded
@@ -346,6 +353,9 @@ func (f *faultRun) cause(t *testing.T, r *rand.Rand, what mishap) {
 	kind := r.IntN(len(f.kinds))
 	ws := f.workers[kind]
 	i := r.IntN(len(ws))
+	if what == freezeWorker {
+		kind, i = f.owner(t, r)
+	}
 	switch what {
 	case killWorker:
 		ws[i].kill(t)
@@ -390,6 +400,28 @@ func (f *faultRun) freeze(t *testing.T, kind, i int) {
 		return strings.Count(w.log.String(), "partitions assigned") > generations
 	})
 	f.refused += w.refusals(t) - before
+}
+
+// owner chooses a worker that has partitions.
+func (f *faultRun) owner(t *testing.T, r *rand.Rand) (kind, i int) {
+	t.Helper()
+	type place struct{ kind, i int }
+	var owners []place
+	eventually(t, "a worker has partitions", func() bool {
+		for kind, ws := range f.workers {
+			for i, w := range ws {
+				if _, last, ok := strings.Cut(w.log.String(), "generation="); ok {
+					last = last[strings.LastIndex(last, "partitions=")+len("partitions="):]
+					if !strings.HasPrefix(last, "[]") {
+						owners = append(owners, place{kind, i})
+					}
+				}
+			}
+		}
+		return len(owners) > 0
+	})
+	p := owners[r.IntN(len(owners))]
+	return p.kind, p.i
 }
 
 // refusals are the worker's writes that were refused.
