@@ -99,6 +99,11 @@ func newTopic(t testing.TB, c *kafka.Client, partitions int, config ...string) s
 	if _, err := c.CreateTopics(testContext(t), []kafka.Topic{topic}); err != nil {
 		t.Fatal(err)
 	}
+	// Kafka 4.4 never answers a transaction marker for a partition that it is still creating, and writes no
+	// other for 30 s.
+	if _, err := c.End(testContext(t), name); err != nil {
+		t.Fatal(err)
+	}
 	return name
 }
 
@@ -229,6 +234,7 @@ type consumer struct {
 	source  kafka.Source
 	deliver func(ctx context.Context, p pipeline.Partition, b arrow.Record) error // nil: finishes at once
 	mark    func(next int64) []byte
+	sink    pipeline.Sink // nil: rows are written nowhere
 
 	opened    chan pipeline.Partition
 	closed    chan int32
@@ -236,6 +242,9 @@ type consumer struct {
 	committed chan [2]int64
 	ran       chan error
 	retried   chan error
+	reopened  chan error
+	share     chan int  // partitions in a new generation
+	gap       chan bool // a generation has ended
 	stop      context.CancelFunc
 
 	mu       sync.Mutex
@@ -244,10 +253,14 @@ type consumer struct {
 
 func newConsumer(c *kafka.Client, topic, group string) *consumer {
 	r := &consumer{opened: make(chan pipeline.Partition, 1000), closed: make(chan int32, 1000), delivered: make(chan string, 100000),
-		committed: make(chan [2]int64, 10000), ran: make(chan error, 1), retried: make(chan error, 10000), finished: map[string]int{}}
+		committed: make(chan [2]int64, 10000), ran: make(chan error, 1), retried: make(chan error, 10000), finished: map[string]int{},
+		reopened: make(chan error, 1000), share: make(chan int, 1000), gap: make(chan bool, 1000)}
 	r.source = kafka.Source{Client: c, Topic: topic, Group: group, NewDecoder: newLines, CommitEvery: 20 * time.Millisecond,
 		Session: 2 * time.Second, Heartbeat: 100 * time.Millisecond}
 	r.source.Events.Retry = func(err error) { r.retried <- err }
+	r.source.Events.Reopened = func(_ string, _ int32, err error) { r.reopened <- err }
+	r.source.Events.Rebalanced = func(_ int32, ps []int32) { r.share <- len(ps) }
+	r.source.Events.Rebalancing = func(int32) { r.gap <- true }
 	r.source.Events.Committed = func(_ string, p int32, offset int64) { r.committed <- [2]int64{int64(p), offset} }
 	return r
 }
@@ -276,9 +289,17 @@ func (r *consumer) end(t testing.TB) time.Duration {
 	return time.Since(began)
 }
 
-func (r *consumer) open(_ context.Context, p pipeline.Partition) (pipeline.Owner, error) {
+func (r *consumer) open(ctx context.Context, p pipeline.Partition) (pipeline.Owner, error) {
+	o := &testOwner{r: r, p: p}
+	if r.sink != nil {
+		w, err := r.sink.Open(ctx, p, nil)
+		if err != nil {
+			return nil, err
+		}
+		o.w = w
+	}
 	r.opened <- p
-	return &testOwner{r, p}, nil
+	return o, nil
 }
 
 // await waits until every row was finished.
@@ -305,6 +326,13 @@ func (r *consumer) await(t testing.TB, rows []string) {
 	}
 }
 
+// awaitShare waits for a generation in which n partitions are the consumer's.
+func (r *consumer) awaitShare(t testing.TB, n int) {
+	t.Helper()
+	for receive(t, fmt.Sprintf("generation with %d partitions", n), r.share) != n {
+	}
+}
+
 // awaitCommit waits until a partition's committed offset is offset.
 func (r *consumer) awaitCommit(t testing.TB, partition, offset int64) {
 	t.Helper()
@@ -315,12 +343,18 @@ func (r *consumer) awaitCommit(t testing.TB, partition, offset int64) {
 type testOwner struct {
 	r *consumer
 	p pipeline.Partition
+	w pipeline.Writer
 }
 
 func (o *testOwner) Deliver(ctx context.Context, d pipeline.Delivery) error {
 	b := d.Rows
 	if o.r.deliver != nil {
 		if err := o.r.deliver(ctx, o.p, b); err != nil {
+			return err
+		}
+	}
+	if o.w != nil {
+		if err := o.write(ctx, b); err != nil {
 			return err
 		}
 	}
@@ -334,6 +368,20 @@ func (o *testOwner) Deliver(ctx context.Context, d pipeline.Delivery) error {
 	return nil
 }
 
+// write stores the rows that no earlier owner stored.
+func (o *testOwner) write(ctx context.Context, b arrow.Record) error {
+	var offsets []int64
+	var values []string
+	for i, v := range rowsOf(b) {
+		if at := b.Column(0).(*array.Int64).Value(i); !o.w.Done().Has(at, 0) {
+			offsets, values = append(offsets, at), append(values, v)
+		}
+	}
+	fresh := numbered(offsets, values)
+	defer fresh.Release()
+	return o.w.Write(ctx, fresh)
+}
+
 func (o *testOwner) Mark(next int64) []byte {
 	if o.r.mark == nil {
 		return nil
@@ -343,7 +391,10 @@ func (o *testOwner) Mark(next int64) []byte {
 
 func (o *testOwner) Close() error {
 	o.r.closed <- o.p.ID
-	return nil
+	if o.w == nil {
+		return nil
+	}
+	return o.w.Close()
 }
 
 // line is a network cable: what is plugged in through it breaks when it is cut.

@@ -58,23 +58,13 @@ func TestTwoMembers(t *testing.T) {
 	conform(t, func(t *testing.T, addr string) {
 		c := dial(t, addr, kafka.Options{})
 		topic := newTopic(t, c, 4)
-		shares := func(r *consumer) chan int {
-			n := make(chan int, 100)
-			r.source.Events.Rebalanced = func(_ int32, ps []int32) { n <- len(ps) }
-			return n
-		}
-		until := func(n chan int, want int) {
-			for receive(t, fmt.Sprintf("generation with %d partitions", want), n) != want {
-			}
-		}
 		first, second := newConsumer(c, topic, topic), newConsumer(c, topic, topic)
 		second.committed = first.committed // whoever owns a partition commits it
-		one, two := shares(first), shares(second)
 		first.start(t)
-		until(one, 4)
+		first.awaitShare(t, 4)
 		second.start(t)
-		until(one, 2)
-		until(two, 2)
+		first.awaitShare(t, 2)
+		second.awaitShare(t, 2)
 		var want []string
 		send := func(prefix string) {
 			for p := range 4 {
@@ -89,7 +79,7 @@ func TestTwoMembers(t *testing.T) {
 			}
 		}
 		first.end(t)
-		until(two, 4)
+		second.awaitShare(t, 4)
 		send("second")
 		second.await(t, want[400:])
 		second.end(t)
