@@ -60,10 +60,11 @@ type Broker struct {
 	cluster *kfake.Cluster
 	addr    string
 	lock    *os.File
-	opened  atomic.Bool // producers may write
 	stop    chan struct{}
 	once    sync.Once
 	wg      sync.WaitGroup
+
+	survivors atomic.Pointer[survivors] // nil until the broker is open
 }
 
 // Open loads a data directory and serves it until Close. A directory has one broker at a time.
@@ -83,6 +84,10 @@ func Open(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
+	whole, err := wasClosed(lock)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	cluster, err := kfake.NewCluster(
 		kfake.Ports(port),
 		kfake.ClusterID("weir"),
@@ -98,13 +103,16 @@ func Open(o Options) (*Broker, error) {
 		return nil, errors.Join(explain(err, o), lock.Close())
 	}
 	b := &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0], lock: lock, stop: make(chan struct{})}
-	b.holdProducers()
+	cluster.ControlKey(int16(kmsg.Produce), b.guard)
 	cluster.ControlKey(int16(kmsg.Produce), stamp)
-	if err := b.fenceOld(); err != nil {
-		cluster.Close()
-		return nil, errors.Join(err, lock.Close())
+	known := survivors{}
+	if !whole {
+		if known, err = b.newEpochs(); err != nil {
+			cluster.Close()
+			return nil, errors.Join(err, lock.Close())
+		}
 	}
-	b.opened.Store(true)
+	b.survivors.Store(&known)
 	b.wg.Go(func() { b.clean(o.Clean) })
 	return b, nil
 }
@@ -126,7 +134,7 @@ func (b *Broker) Close() error {
 		close(b.stop)
 		b.wg.Wait()
 		b.cluster.Close()
-		err = b.lock.Close()
+		err = errors.Join(markClosed(b.lock), b.lock.Close())
 	})
 	return err
 }

@@ -15,10 +15,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
+
+	"weir/connectors/broker"
 )
 
 // A batch whose acknowledgement a crash swallowed is not stored a second time when it is sent again: its writer
-// is told that its epoch is over, and can look for what it has written.
+// is told that the broker has lost count, and can look for what it has written.
 func TestKilledBrokerStoresNothingTwice(t *testing.T) {
 	dir := t.TempDir()
 	addr, kill := killable(t, dir)
@@ -34,8 +36,8 @@ func TestKilledBrokerStoresNothingTwice(t *testing.T) {
 	}
 	kill()
 	addr, _ = killable(t, dir)
-	if err := send(t, addr, batch); err != kerr.InvalidProducerEpoch {
-		t.Errorf("the batch sent again after a crash: got %v, want %v", err, kerr.InvalidProducerEpoch)
+	if err := send(t, addr, batch); err != kerr.OutOfOrderSequenceNumber {
+		t.Errorf("the batch sent again after a crash: got %v, want %v", err, kerr.OutOfOrderSequenceNumber)
 	}
 	id, epoch = initialise(t, addr, name)
 	if err := send(t, addr, idempotentBatch(id, epoch)); err != nil {
@@ -44,6 +46,30 @@ func TestKilledBrokerStoresNothingTwice(t *testing.T) {
 	kafka, ctx = client(t, addr)
 	if o := end(t, kafka, ctx, "t"); o.LastOffset != 2 {
 		t.Errorf("offsets %+v, want an end of 2", o)
+	}
+}
+
+// A broker that was closed remembers what it has stored.
+func TestClosedBrokerRemembers(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, broker.Options{Dir: dir})
+	kafka, ctx := client(t, b.Addr())
+	create(t, kafka, ctx, "t")
+	id, epoch := initialise(t, b.Addr(), "writer")
+	batch := idempotentBatch(id, epoch)
+	if err := send(t, b.Addr(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b = open(t, broker.Options{Dir: dir})
+	if err := send(t, b.Addr(), batch); err != nil {
+		t.Errorf("the batch sent again: %v", err)
+	}
+	kafka, ctx = client(t, b.Addr())
+	if o := end(t, kafka, ctx, "t"); o.LastOffset != 1 {
+		t.Errorf("offsets %+v, want an end of 1", o)
 	}
 }
 
