@@ -22,11 +22,9 @@ import (
 // Faults are drawn from a seed, which each test prints; WEIR_FAULT_SEED replays one. WEIR_FAULTS=long draws many
 // more, and some of a real Kafka's own, where Java is there to run one.
 const (
-	sessionTimeout = 2 * time.Second
-	heartbeat      = 200 * time.Millisecond
-	freezeFor      = 5 * time.Second // longer than the session: the partitions go to others
-	loadStep       = 10              // queries, every loadEvery
-	loadEvery      = 25 * time.Millisecond
+	freezeFor = 5 * time.Second // longer than the workers' session: their partitions go to others
+	loadStep  = 10              // queries, every loadEvery
+	loadEvery = 25 * time.Millisecond
 	// between two faults so many queries are answered
 	progress = 200 // and all of them after a fault that is waited for
 	// overcome bounds how long after a fault's begin all that was asked until its end is answered: a freeze, a
@@ -142,8 +140,11 @@ func TestFaultsLong(t *testing.T) {
 // A faultBroker is a cluster whose process can be stopped and killed; up and down are nil where it cannot.
 type faultBroker struct {
 	cluster
-	down func(t *testing.T, kill bool)
-	up   func(t *testing.T)
+	// settles says that a fault has to wait until the group has overcome the one before: the embedded broker never
+	// expels a member that died while it waited for its join's answer.
+	settles bool
+	down    func(t *testing.T, kill bool)
+	up      func(t *testing.T)
 }
 
 func embeddedBroker(t *testing.T) *faultBroker {
@@ -155,7 +156,7 @@ func embeddedBroker(t *testing.T) *faultBroker {
 	}
 	p, c := listen("127.0.0.1:0")
 	return &faultBroker{
-		cluster: c,
+		cluster: c, settles: true,
 		down: func(t *testing.T, kill bool) {
 			if kill {
 				p.kill(t)
@@ -248,11 +249,7 @@ func (f *faultRun) perform(t *testing.T, counts faultCounts) {
 			f.add(t, kind)
 		}
 	}
-	for _, ws := range f.workers {
-		for _, w := range ws {
-			w.match(t, w.log, `msg=ready`)
-		}
-	}
+	f.ready(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running errgroup.Group
 	t.Cleanup(func() {
@@ -274,12 +271,13 @@ func (f *faultRun) perform(t *testing.T, counts faultCounts) {
 		f.progress(t)
 		began := time.Now()
 		f.cause(t, r, what)
-		if r.IntN(2) == 0 { // half of the faults come while the one before is still felt
+		if r.IntN(2) == 0 && !f.broker.settles { // half of the faults come while the one before is still felt
 			t.Logf("%2d of %d: %s", i+1, len(plan), what)
 			continue
 		}
 		all := f.ledger.Sum() + progress
 		f.await(t, func(ctx context.Context) error { return f.ledger.AwaitFirst(ctx, all) })
+		f.ready(t)
 		took := time.Since(began).Round(10 * time.Millisecond)
 		t.Logf("%2d of %d: %s; %v after its begin all is answered that was asked until its end", i+1, len(plan), what, took)
 		if took > overcome {
@@ -323,6 +321,16 @@ func (f *faultRun) load(ctx context.Context, client *kgo.Client) error {
 	}
 }
 
+// ready waits until every worker has been given its partitions.
+func (f *faultRun) ready(t *testing.T) {
+	t.Helper()
+	for _, ws := range f.workers {
+		for _, w := range ws {
+			w.match(t, w.log, `msg=ready`)
+		}
+	}
+}
+
 // progress waits until more queries are answered, whichever.
 func (f *faultRun) progress(t *testing.T) {
 	t.Helper()
@@ -343,8 +351,7 @@ func (f *faultRun) await(t *testing.T, what func(context.Context) error) {
 // add starts a worker of a kind, without waiting for it.
 func (f *faultRun) add(t *testing.T, kind int) {
 	t.Helper()
-	args := append([]string{"--session", sessionTimeout.String(), "--heartbeat", heartbeat.String()}, f.kinds[kind]...)
-	f.workers[kind] = append(f.workers[kind], f.begin(t, args...))
+	f.workers[kind] = append(f.workers[kind], f.begin(t, f.kinds[kind]...))
 }
 
 // cause makes a fault happen, and sees to it that the pipeline can go on.
