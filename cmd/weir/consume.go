@@ -87,56 +87,37 @@ func consume(ctx context.Context, client *kafka.Client, topic string, start kafk
 	if err != nil {
 		return err
 	}
-	left := remaining{}
 	if untilEnd {
-		end, err := client.End(ctx, topic)
-		if err != nil {
-			return err
-		}
-		if left = open(from, end); len(left) == 0 {
-			return nil
-		}
+		err = consumeToEnd(ctx, client, topic, from, count, p)
+	} else {
+		err = client.Consume(ctx, topic, from, func(r schemas.Record) error { return p.print(r, count) })
 	}
-	err = client.Consume(ctx, topic, from, func(r schemas.Record) error {
-		if untilEnd && !left.wants(r) {
-			return nil
-		}
-		if err := p.print(r, count); err != nil {
-			return err
-		}
-		if left.reached(r); untilEnd && len(left) == 0 {
-			return errEnough
-		}
-		return nil
-	})
 	if errors.Is(err, errEnough) {
 		return nil
 	}
 	return err
 }
 
-// remaining holds the end of each partition that was not reached yet.
-type remaining map[int32]int64
-
-func open(from, end []int64) remaining {
-	r := remaining{}
-	for p := range end {
-		if from[p] < end[p] {
-			r[int32(p)] = end[p]
+// consumeToEnd prints one partition after the other up to what is its end now. That is an offset and no record:
+// the last one may be a marker that no consumer sees.
+func consumeToEnd(ctx context.Context, client *kafka.Client, topic string, from []int64, count int, p *printer) error {
+	end, err := client.End(ctx, topic)
+	if err != nil {
+		return err
+	}
+	for i := range end {
+		r := client.Reader(topic, int32(i), from[i], end[i])
+		for more := true; more; {
+			more, err = r.Next(ctx, func(rec *schemas.Record) error { return p.print(*rec, count) })
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
 		}
 	}
-	return r
-}
-
-func (r remaining) wants(rec schemas.Record) bool {
-	end, ok := r[rec.Partition]
-	return ok && rec.Offset < end
-}
-
-func (r remaining) reached(rec schemas.Record) {
-	if end, ok := r[rec.Partition]; ok && rec.Offset+1 >= end {
-		delete(r, rec.Partition)
-	}
+	return nil
 }
 
 // printer writes records and counts the lines.

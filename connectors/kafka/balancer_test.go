@@ -132,9 +132,7 @@ func TestNewestClaimWins(t *testing.T) {
 func TestClaims(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := claim{generation: rapid.Int32().Draw(t, "generation")}
-		for _, p := range rapid.SliceOf(rapid.Int32Range(0, 1<<30)).Draw(t, "partitions") {
-			c.partitions = append(c.partitions, p)
-		}
+		c.partitions = append(c.partitions, rapid.SliceOf(rapid.Int32Range(0, 1<<30)).Draw(t, "partitions")...)
 		got, err := decodeClaim(c.encode())
 		if err != nil || !reflect.DeepEqual(got, c) {
 			t.Fatalf("%+v came back as %+v, %v", c, got, err)

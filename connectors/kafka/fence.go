@@ -188,6 +188,9 @@ func (f *Fence) initialise(ctx context.Context, name string, is *kafkago.Produce
 
 // mark commits an empty transaction over the places.
 func (f *Fence) mark(ctx context.Context, name string, s *kafkago.ProducerSession, places []place) error {
+	if err := f.exist(ctx, places); err != nil {
+		return err
+	}
 	topics := map[string][]kafkago.AddPartitionToTxn{}
 	for _, p := range places {
 		topics[p.topic] = append(topics[p.topic], kafkago.AddPartitionToTxn{Partition: int(p.partition)})
@@ -218,6 +221,21 @@ func (f *Fence) mark(ctx context.Context, name string, s *kafkago.ProducerSessio
 		}
 		return err
 	})
+}
+
+// exist asks each partition's leader for its end. A broker that is still making a partition never answers for its
+// marker, and then writes none of any partition for half a minute (Kafka 4.4).
+func (f *Fence) exist(ctx context.Context, places []place) error {
+	byTopic := map[string][]int32{}
+	for _, p := range places {
+		byTopic[p.topic] = append(byTopic[p.topic], p.partition)
+	}
+	for topic, partitions := range byTopic {
+		if _, err := f.Client.listOffsets(ctx, topic, partitions, Latest.time()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // retry repeats a request of the transaction coordinator while that may help.

@@ -114,13 +114,21 @@ func (c *Client) listOffsets(ctx context.Context, topic string, partitions []int
 	return out, nil
 }
 
+// stableEnd asks listOffsets for the end of what sources may read: a transaction that is open hides what follows.
+const stableEnd = math.MinInt64
+
+
 func (c *Client) listFrom(ctx context.Context, leader int32, topic string, ps []int32, stamp int64,
 	mu *sync.Mutex, offsets map[int32]int64) error {
+	isolation := kafkago.ReadUncommitted
+	if stamp == stableEnd {
+		stamp, isolation = Latest.time(), kafkago.ReadCommitted
+	}
 	rt := listoffsets.RequestTopic{Topic: topic}
 	for _, p := range ps {
 		rt.Partitions = append(rt.Partitions, listoffsets.RequestPartition{Partition: p, CurrentLeaderEpoch: -1, Timestamp: stamp})
 	}
-	req := &listoffsets.Request{ReplicaID: -1, Topics: []listoffsets.RequestTopic{rt}}
+	req := &listoffsets.Request{ReplicaID: -1, IsolationLevel: int8(isolation), Topics: []listoffsets.RequestTopic{rt}}
 	res, err := send[*listoffsets.Response](ctx, c, leader, req, requestTimeout, nil)
 	if err != nil {
 		c.topics.forget(topic)

@@ -65,7 +65,7 @@ func (m *member) look(now time.Time, last map[*shard]standing) map[*shard]standi
 	}
 	ctx, cancel := context.WithTimeout(m.taking, m.Stall/3)
 	defer cancel()
-	ends, err := m.Client.listOffsets(ctx, m.Topic, ids, Latest.time())
+	ends, err := m.Client.listOffsets(ctx, m.Topic, ids, stableEnd)
 	if err != nil {
 		return next // while the broker is away nothing can move
 	}

@@ -15,6 +15,9 @@ const (
 	flowAhead = 600
 )
 
+// quick is for workers whose death others wait for.
+var quick = []string{"--session", "2s", "--heartbeat", "200ms"}
+
 // flow publishes toy queries, at most flowAhead more than are answered, while during does something about
 // the workers; then it waits until all are answered.
 func flow(t *testing.T, p pipe, got *predictions, during func()) {
@@ -62,13 +65,13 @@ func TestCrash(t *testing.T) {
 				p := cl.toyPipe(t, c.edits...)
 				var workers []worker
 				for _, args := range c.workers {
-					workers = append(workers, p.work(t, args...))
+					workers = append(workers, p.work(t, append(args, quick...)...))
 				}
 				got := p.predictions(t)
 				flow(t, p, got, func() {
 					workers[0].kill(t)
 					if c.again {
-						workers[0] = p.begin(t, c.workers[0]...)
+						workers[0] = p.begin(t, append(c.workers[0], quick...)...)
 					} else {
 						workers = workers[1:]
 					}

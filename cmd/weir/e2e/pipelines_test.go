@@ -61,8 +61,7 @@ func (p pipe) work(t *testing.T, args ...string) worker {
 // begin starts a worker and waits until its admin address answers.
 func (p pipe) begin(t *testing.T, args ...string) worker {
 	t.Helper()
-	// A short session: tests wait for a dead member's end.
-	proc := start(t, command(append([]string{"run", p.spec, "--broker", p.addr, "--admin", "127.0.0.1:0", "--session", "2s", "--heartbeat", "200ms"}, args...)...))
+	proc := start(t, command(append([]string{"run", p.spec, "--broker", p.addr, "--admin", "127.0.0.1:0"}, args...)...))
 	return worker{proc, proc.match(t, proc.log, `msg=admin addr=(\S+)`)}
 }
 
