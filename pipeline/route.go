@@ -31,10 +31,10 @@ func (d *delivery) leave(ended arrow.Record) error {
 		})
 	}
 	if d.outputs[decisions] != nil {
-		rows.Retain()
+		few := schemas.ForDecisions(rows)
 		d.decisions.Go(func() error {
-			defer rows.Release()
-			return d.writeShrinking(decisions, rows)
+			defer few.Release()
+			return d.writeShrinking(decisions, few)
 		})
 	}
 	return nil

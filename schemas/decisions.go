@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/memory"
@@ -125,4 +126,19 @@ func (d *decisions) features(rec arrow.Record, t arrow.DataType) arrow.Array {
 		children[i] = shared(rec.Column(at))
 	}
 	return assemble(t, n, []*memory.Buffer{nil}, children, 0)
+}
+
+// ForDecisions is rec without Weir's own columns that no decision holds. Decisions wait for others to be
+// joined with them, which copies every column.
+func ForDecisions(rec arrow.Record) arrow.Record {
+	return Select(rec, func(name string) bool {
+		switch name {
+		case Key, Deadline, EventTime, ReasonCode, ReasonColumn, ReasonMessage, Raw, Label, Scores, Confidence, ModelVersion, Total:
+			return false
+		}
+		if strings.HasPrefix(name, RanPrefix) {
+			return !strings.HasSuffix(name, RanWait) && !strings.HasSuffix(name, RanRun) && !strings.HasSuffix(name, RanBatch)
+		}
+		return !strings.HasPrefix(name, HeaderPrefix)
+	})
 }
