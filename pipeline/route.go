@@ -191,17 +191,12 @@ func (d *delivery) stamp(rows arrow.Record) (arrow.Record, error) {
 		return nil, err
 	}
 	deadlines, _ := schemas.Column[*array.Timestamp](rows, schemas.Deadline)
-	late, total := array.NewBooleanBuilder(schemas.Allocator), array.NewInt64Builder(schemas.Allocator)
-	defer late.Release()
-	defer total.Release()
 	now, objective := d.now().UnixMicro(), d.segment.Objective.Microseconds()
-	for i := range stamps.Len() {
-		took := max(now-int64(stamps.Value(i)), 0)
-		past := deadlines != nil && deadlines.IsValid(i) && now > int64(deadlines.Value(i))
-		total.Append(took)
-		late.Append(past || took > objective)
-	}
-	l, t := late.NewArray(), total.NewArray()
+	took := func(i int) int64 { return max(now-int64(stamps.Value(i)), 0) }
+	t := schemas.Numbers(stamps.Len(), took)
+	l := schemas.Flags(stamps.Len(), func(i int) bool {
+		return took(i) > objective || deadlines != nil && deadlines.IsValid(i) && now > int64(deadlines.Value(i))
+	})
 	defer l.Release()
 	defer t.Release()
 	return schemas.With(rows, schemas.Named{Name: schemas.Late, Array: l}, schemas.Named{Name: schemas.Total, Array: t}), nil
