@@ -12,8 +12,9 @@ import (
 	"weir/schemas"
 )
 
-// leave starts the writes of rows that have ended and returns; Deliver waits for them. It consumes ended.
-func (d *delivery) leave(ended arrow.Record) error {
+// leave starts the writes of rows that have ended and returns; Deliver waits for them. With last, no rows are
+// left behind: then it writes the predictions itself, as nobody else needs the goroutine. It consumes ended.
+func (d *delivery) leave(ended arrow.Record, last bool) error {
 	defer ended.Release()
 	narrow := keep(ended, d.segment.KeepEnded)
 	defer narrow.Release()
@@ -23,18 +24,24 @@ func (d *delivery) leave(ended arrow.Record) error {
 	}
 	defer rows.Release()
 	schemas.Settle(rows) // the outputs read it side by side
-	if !d.redo {
-		rows.Retain()
-		d.routes.Go(func() error {
-			defer rows.Release()
-			return d.writeEnded(rows)
-		})
-	}
 	if d.outputs[decisions] != nil {
 		few := schemas.ForDecisions(rows)
 		d.decisions.Go(func() error {
 			defer few.Release()
 			return d.writeShrinking(decisions, few)
+		})
+	}
+	switch {
+	case d.redo:
+	case last:
+		if err := d.writeEnded(rows); err != nil {
+			d.routes.Go(func() error { return err })
+		}
+	default:
+		rows.Retain()
+		d.routes.Go(func() error {
+			defer rows.Release()
+			return d.writeEnded(rows)
 		})
 	}
 	return nil
