@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -41,7 +42,7 @@ func (p jsonPredictions) Encode(rec arrow.Record) ([]Message, error) {
 	n := int(rec.NumRows())
 	msgs := make([]Message, n)
 	ends := make([][2]int, n) // of key and value in block
-	block := make([]byte, 0, 512*n)
+	block := make([]byte, 0, 1024)
 	for row := range n {
 		if a.key != nil && a.key.IsValid(row) {
 			block = append(block, a.key.Value(row)...)
@@ -49,6 +50,9 @@ func (p jsonPredictions) Encode(rec arrow.Record) ([]Message, error) {
 		ends[row][0] = len(block)
 		block = p.appendRow(block, &a, carried, row)
 		ends[row][1] = len(block)
+		if row == 0 { // the others are about as long
+			block = slices.Grow(block, (n-1)*(len(block)+len(block)/8))
+		}
 	}
 	kind := []Header{{ContentType, []byte(JSON)}}
 	from := 0
