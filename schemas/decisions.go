@@ -24,6 +24,7 @@ type decisions struct {
 	schema  *arrow.Schema
 	tensors []string
 	small   []Field
+	streams streams
 }
 
 // Places of the fields in a decision.
@@ -85,7 +86,7 @@ func (d *decisions) Encode(rec arrow.Record) ([]Message, error) {
 	}
 	out := d.build(rec, &a)
 	defer out.Release()
-	return encodeSplit(out, func([]byte) []Header { return []Header{{ContentType, []byte(ArrowStream)}} })
+	return d.streams.encodeSplit(out, func([]byte) []Header { return []Header{{ContentType, []byte(ArrowStream)}} })
 }
 
 // build lays the batch's own columns out as decisions: what a decision says in a struct or a list is a column
