@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -61,18 +62,19 @@ func (o *owner) Deliver(ctx context.Context, in Delivery) error {
 // has left, not when it is durable.
 func (d *delivery) run(b arrow.Record) error {
 	b.Retain()
-	rest, err := d.part(b) // rows that the decoder rejected: no stage sees them
-	for i := 0; err == nil && rest.NumRows() > 0 && i < len(d.segment.Stages); i++ {
-		if rest, err = d.part(d.expire(rest)); err != nil || rest.NumRows() == 0 {
+	stages := d.segment.Stages
+	rest, err := d.part(b, false) // rows that the decoder rejected: no stage sees them
+	for i := 0; err == nil && rest.NumRows() > 0 && i < len(stages); i++ {
+		if rest, err = d.part(d.expire(rest), false); err != nil || rest.NumRows() == 0 {
 			break
 		}
 		var out arrow.Record
-		out, err = d.apply(d.segment.Stages[i], rest)
+		out, err = d.apply(stages[i], rest)
 		rest.Release()
 		if err != nil {
 			return err
 		}
-		rest, err = d.part(out)
+		rest, err = d.part(out, i == len(stages)-1)
 	}
 	if err != nil {
 		return err
@@ -84,35 +86,55 @@ func (d *delivery) run(b arrow.Record) error {
 	case d.outputs[next] != nil:
 		return d.goOn(rest)
 	default:
-		return d.leave(schemas.EndAll(rest, schemas.Answered))
+		return d.leave(schemas.EndAll(rest, schemas.Answered), true)
 	}
 }
 
-// part lets the final rows of b leave and returns the open ones. It consumes b.
-func (d *delivery) part(b arrow.Record) (arrow.Record, error) {
+// part lets the final rows of b leave and returns the open ones; last says that no stage follows. It consumes b.
+func (d *delivery) part(b arrow.Record, last bool) (arrow.Record, error) {
 	status, err := schemas.Column[*array.Uint8](b, schemas.StatusColumn)
 	if err != nil {
 		b.Release()
 		return nil, Permanent(err)
 	}
-	var final, open []int
-	for i, s := range status.Uint8Values() {
-		if schemas.Status(s).Final() {
-			final = append(final, i)
-		} else {
-			open = append(open, i)
-		}
-	}
+	final, open := ended(status.Uint8Values())
 	if len(final) == 0 {
 		return b, nil
 	}
 	defer b.Release()
 	narrow := keep(b, d.segment.KeepEnded) // first, so that the columns which end here are not copied
 	defer narrow.Release()
-	if err := d.leave(schemas.Take(narrow, final)); err != nil {
+	if err := d.leave(schemas.Take(narrow, final), last && len(open) == 0); err != nil {
 		return nil, err
 	}
+	if len(open) == 0 {
+		return schemas.Empty(noColumns), nil // a slice without rows would cost as much as one with them
+	}
 	return schemas.Take(b, open), nil
+}
+
+var noColumns = arrow.NewSchema(nil, nil)
+
+// ended gives the rows that are final and those that are open. Where none is final, both are nil.
+func ended(status []uint8) (final, open []int) {
+	if !slices.ContainsFunc(status, func(s uint8) bool { return schemas.Status(s).Final() }) {
+		return nil, nil
+	}
+	rows := make([]int, len(status))
+	n := 0
+	for i, s := range status {
+		if schemas.Status(s).Final() {
+			rows[n] = i
+			n++
+		}
+	}
+	open = rows[n:n]
+	for i, s := range status {
+		if !schemas.Status(s).Final() {
+			open = append(open, i)
+		}
+	}
+	return rows[:n:n], open
 }
 
 // expire ends the open rows whose hard deadline has passed: degraded where a model has answered already,

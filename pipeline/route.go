@@ -12,8 +12,9 @@ import (
 	"weir/schemas"
 )
 
-// leave starts the writes of rows that have ended and returns; Deliver waits for them. It consumes ended.
-func (d *delivery) leave(ended arrow.Record) error {
+// leave starts the writes of rows that have ended and returns; Deliver waits for them. With last, no rows are
+// left behind: then it writes the predictions itself, as nobody else needs the goroutine. It consumes ended.
+func (d *delivery) leave(ended arrow.Record, last bool) error {
 	defer ended.Release()
 	narrow := keep(ended, d.segment.KeepEnded)
 	defer narrow.Release()
@@ -23,18 +24,24 @@ func (d *delivery) leave(ended arrow.Record) error {
 	}
 	defer rows.Release()
 	schemas.Settle(rows) // the outputs read it side by side
-	if !d.redo {
+	if d.outputs[decisions] != nil {
+		few := schemas.ForDecisions(rows)
+		d.decisions.Go(func() error {
+			defer few.Release()
+			return d.writeShrinking(decisions, few)
+		})
+	}
+	switch {
+	case d.redo:
+	case last:
+		if err := d.writeEnded(rows); err != nil {
+			d.routes.Go(func() error { return err })
+		}
+	default:
 		rows.Retain()
 		d.routes.Go(func() error {
 			defer rows.Release()
 			return d.writeEnded(rows)
-		})
-	}
-	if d.outputs[decisions] != nil {
-		rows.Retain()
-		d.decisions.Go(func() error {
-			defer rows.Release()
-			return d.writeShrinking(decisions, rows)
 		})
 	}
 	return nil
@@ -194,17 +201,12 @@ func (d *delivery) stamp(rows arrow.Record) (arrow.Record, error) {
 		return nil, err
 	}
 	deadlines, _ := schemas.Column[*array.Timestamp](rows, schemas.Deadline)
-	late, total := array.NewBooleanBuilder(schemas.Allocator), array.NewInt64Builder(schemas.Allocator)
-	defer late.Release()
-	defer total.Release()
 	now, objective := d.now().UnixMicro(), d.segment.Objective.Microseconds()
-	for i := range stamps.Len() {
-		took := max(now-int64(stamps.Value(i)), 0)
-		past := deadlines != nil && deadlines.IsValid(i) && now > int64(deadlines.Value(i))
-		total.Append(took)
-		late.Append(past || took > objective)
-	}
-	l, t := late.NewArray(), total.NewArray()
+	took := func(i int) int64 { return max(now-int64(stamps.Value(i)), 0) }
+	t := schemas.Numbers(stamps.Len(), took)
+	l := schemas.Flags(stamps.Len(), func(i int) bool {
+		return took(i) > objective || deadlines != nil && deadlines.IsValid(i) && now > int64(deadlines.Value(i))
+	})
 	defer l.Release()
 	defer t.Release()
 	e := d.epochs(rows)

@@ -151,7 +151,8 @@ func (o *owner) split(b arrow.Record) (fresh, redo arrow.Record, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	var freshRows, redoRows []int
+	var redoRows []int
+	freshRows := make([]int, 0, len(offsets))
 	for i := range offsets {
 		switch routed, decided := o.finished(offsets[i], rows[i]); {
 		case !routed:

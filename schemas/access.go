@@ -97,9 +97,8 @@ func retained(arrays []arrow.Array) []arrow.Array {
 
 // Select returns the columns whose names keep accepts. The caller owns the result; the data is shared.
 func Select(rec arrow.Record, keep func(name string) bool) arrow.Record {
-	var fields []arrow.Field
-	var arrays []arrow.Array
 	old, _ := fieldsOf(rec)
+	fields, arrays := make([]arrow.Field, 0, len(old)), make([]arrow.Array, 0, len(old))
 	for i, f := range old {
 		if keep(f.Name) {
 			fields, arrays = append(fields, f), append(arrays, rec.Column(i))

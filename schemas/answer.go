@@ -121,61 +121,84 @@ type finder struct {
 	err      error
 }
 
-func find[T arrow.Array](f *finder, name string) T {
+func find[T arrow.Array](f *finder, name ...string) T {
 	var none T
-	i := index(f.rec, name)
+	i := indexOf(f.rec, name)
 	if i < 0 && f.optional || i >= 0 && f.rec.Column(i).DataType().ID() == arrow.NULL {
 		return none
 	}
-	col, err := Column[T](f.rec, name)
+	if i >= 0 {
+		if col, ok := f.rec.Column(i).(T); ok {
+			return col
+		}
+	}
+	col, err := Column[T](f.rec, strings.Join(name, ""))
 	if err != nil && f.err == nil {
 		f.err = err
 	}
 	return col
 }
 
+// indexOf is index of a name in parts. To put the names of a batch's columns together costs more than to
+// encode a row.
+func indexOf(rec arrow.Record, name []string) int {
+	fields, _ := fieldsOf(rec)
+	for i := range fields {
+		rest, ok := fields[i].Name, true
+		for _, part := range name {
+			if rest, ok = strings.CutPrefix(rest, part); !ok {
+				break
+			}
+		}
+		if ok && rest == "" {
+			return i
+		}
+	}
+	return -1
+}
+
 func (f *finder) ran(name string) ranColumns {
 	return ranColumns{
 		name:    name,
-		model:   find[*array.String](f, Ran(name, RanModel)),
-		version: find[*array.String](f, Ran(name, RanVersion)),
-		label:   f.labels(Ran(name, RanLabel)),
-		scores:  f.scores(Ran(name, RanScores)),
-		wait:    find[*array.Int64](f, Ran(name, RanWait)),
-		run:     find[*array.Int64](f, Ran(name, RanRun)),
-		batch:   find[*array.Int32](f, Ran(name, RanBatch)),
+		model:   find[*array.String](f, RanPrefix, name, RanModel),
+		version: find[*array.String](f, RanPrefix, name, RanVersion),
+		label:   f.labels(RanPrefix, name, RanLabel),
+		scores:  f.scores(RanPrefix, name, RanScores),
+		wait:    find[*array.Int64](f, RanPrefix, name, RanWait),
+		run:     find[*array.Int64](f, RanPrefix, name, RanRun),
+		batch:   find[*array.Int32](f, RanPrefix, name, RanBatch),
 	}
 }
 
 func (f *finder) gate(name string) gateColumns {
 	return gateColumns{
 		name:    name,
-		score:   find[*array.Float32](f, Gate(name, GateScore)),
-		atLeast: find[*array.Float32](f, Gate(name, GateAtLeast)),
-		version: find[*array.String](f, Gate(name, GateVersion)),
+		score:   find[*array.Float32](f, GatePrefix, name, GateScore),
+		atLeast: find[*array.Float32](f, GatePrefix, name, GateAtLeast),
+		version: find[*array.String](f, GatePrefix, name, GateVersion),
 	}
 }
 
-func (f *finder) labels(name string) labels {
-	if i := index(f.rec, name); i >= 0 && f.rec.Column(i).DataType().ID() == arrow.INT32 {
-		return labels{index: find[*array.Int32](f, name)}
+func (f *finder) labels(name ...string) labels {
+	if i := indexOf(f.rec, name); i >= 0 && f.rec.Column(i).DataType().ID() == arrow.INT32 {
+		return labels{index: find[*array.Int32](f, name...)}
 	}
-	return labels{text: find[*array.String](f, name)}
+	return labels{text: find[*array.String](f, name...)}
 }
 
-func (f *finder) scores(name string) (s scores) {
-	i := index(f.rec, name)
+func (f *finder) scores(name ...string) (s scores) {
+	i := indexOf(f.rec, name)
 	if i < 0 || f.rec.Column(i).DataType().ID() == arrow.NULL {
 		return s
 	}
 	list, ok := f.rec.Column(i).(array.ListLike)
 	if !ok {
-		f.fail(name, "is no list")
+		f.fail(f.rec.ColumnName(i), "is no list")
 		return s
 	}
 	values, ok := list.ListValues().(*array.Float32)
 	if !ok {
-		f.fail(name, "holds no float32")
+		f.fail(f.rec.ColumnName(i), "holds no float32")
 		return s
 	}
 	return scores{list, values}

@@ -191,9 +191,26 @@ func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
 }
 
-// appendStamp writes microseconds since 1970 as RFC 3339 with milliseconds, in quotes.
+// appendStamp writes microseconds since 1970 as RFC 3339 with milliseconds, in quotes. Package time takes
+// three times as long for a layout that it does not know by heart.
 func appendStamp(dst []byte, us int64) []byte {
-	dst = append(dst, '"')
-	dst = time.UnixMicro(us).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z07:00")
-	return append(dst, '"')
+	t := time.UnixMicro(us).UTC()
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 {
+		return append(t.AppendFormat(append(dst, '"'), "2006-01-02T15:04:05.000Z07:00"), '"')
+	}
+	hour, minute, second := t.Clock()
+	milli := t.Nanosecond() / 1e6
+	pair := func(n int) (byte, byte) { return byte('0' + n/10), byte('0' + n%10) }
+	at := [26]byte([]byte(`"yyyy-mm-ddThh:mm:ss.000Z"`))
+	at[1], at[2] = pair(year / 100)
+	at[3], at[4] = pair(year % 100)
+	at[6], at[7] = pair(int(month))
+	at[9], at[10] = pair(day)
+	at[12], at[13] = pair(hour)
+	at[15], at[16] = pair(minute)
+	at[18], at[19] = pair(second)
+	at[21] = byte('0' + milli/100)
+	at[22], at[23] = pair(milli % 100)
+	return append(dst, at[:]...)
 }

@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -24,6 +25,7 @@ type decisions struct {
 	schema  *arrow.Schema
 	tensors []string
 	small   []Field
+	streams streams
 }
 
 // Places of the fields in a decision.
@@ -85,7 +87,7 @@ func (d *decisions) Encode(rec arrow.Record) ([]Message, error) {
 	}
 	out := d.build(rec, &a)
 	defer out.Release()
-	return encodeSplit(out, func([]byte) []Header { return []Header{{ContentType, []byte(ArrowStream)}} })
+	return d.streams.encodeSplit(out, func([]byte) []Header { return []Header{{ContentType, []byte(ArrowStream)}} })
 }
 
 // build lays the batch's own columns out as decisions: what a decision says in a struct or a list is a column
@@ -134,4 +136,19 @@ func (d *decisions) features(rec arrow.Record, t arrow.DataType) arrow.Array {
 		children[i] = shared(rec.Column(at))
 	}
 	return assemble(t, n, []*memory.Buffer{nil}, children, 0)
+}
+
+// ForDecisions is rec without Weir's own columns that no decision holds. Decisions wait for others to be
+// joined with them, which copies every column.
+func ForDecisions(rec arrow.Record) arrow.Record {
+	return Select(rec, func(name string) bool {
+		switch name {
+		case Key, Deadline, EventTime, ReasonCode, ReasonColumn, ReasonMessage, Raw, Label, Scores, Confidence, ModelVersion, Total:
+			return false
+		}
+		if strings.HasPrefix(name, RanPrefix) {
+			return !strings.HasSuffix(name, RanWait) && !strings.HasSuffix(name, RanRun) && !strings.HasSuffix(name, RanBatch)
+		}
+		return !strings.HasPrefix(name, HeaderPrefix)
+	})
 }

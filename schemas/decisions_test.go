@@ -61,6 +61,16 @@ func compareDecisions(t *testing.T, d *decisions, rec arrow.Record) {
 	if !array.RecordEqual(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}
+	few := ForDecisions(rec)
+	defer few.Release()
+	if a, err = answersOf(few); err != nil {
+		t.Fatal(err)
+	}
+	less := d.build(few, &a)
+	defer less.Release()
+	if !array.RecordEqual(less, want) {
+		t.Fatalf("of the columns that decisions need: got %v, want %v", less, want)
+	}
 }
 
 // byRow is build written plainly, a row after the other: the oracle of build.

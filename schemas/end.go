@@ -51,13 +51,7 @@ func End(rec arrow.Record, ends []Ending) arrow.Record {
 
 // EndAll gives every row the same status and no reason. It borrows rec and returns an owned record.
 func EndAll(rec arrow.Record, status Status) arrow.Record {
-	b := array.NewUint8Builder(Allocator)
-	defer b.Release()
-	b.Reserve(int(rec.NumRows()))
-	for range rec.NumRows() {
-		b.UnsafeAppend(uint8(status))
-	}
-	column := b.NewArray()
+	column := Numbers(int(rec.NumRows()), func(int) uint8 { return uint8(status) })
 	defer column.Release()
 	return With(rec, Named{StatusColumn, column})
 }
@@ -72,39 +66,31 @@ func explained(ends []Ending) bool {
 }
 
 func endStatus(rec arrow.Record, ends []Ending) arrow.Array {
-	b := array.NewUint8Builder(Allocator)
-	defer b.Release()
 	old, err := Column[*array.Uint8](rec, StatusColumn)
-	if err == nil {
-		b.AppendValues(old.Uint8Values(), nil)
-	} else {
-		b.AppendValues(make([]uint8, rec.NumRows()), nil)
-	}
-	column := b.NewUint8Array()
-	for _, e := range ends { // the array is ours alone until it is returned
-		column.Uint8Values()[e.Row] = uint8(e.Status)
-	}
-	return column
+	return Numbers(int(rec.NumRows()), func(row int) uint8 {
+		switch {
+		case len(ends) > 0 && ends[0].Row == row:
+			status := ends[0].Status
+			ends = ends[1:]
+			return uint8(status)
+		case err == nil:
+			return old.Value(row)
+		}
+		return uint8(Open)
+	})
 }
 
 func endText(rec arrow.Record, name string, ends []Ending, text func(Ending) string) arrow.Array {
-	b := array.NewStringBuilder(Allocator)
-	defer b.Release()
 	old, err := Column[*array.String](rec, name)
-	for row := range int(rec.NumRows()) {
+	return Texts(int(rec.NumRows()), func(row int) (string, bool) {
 		switch {
 		case len(ends) > 0 && ends[0].Row == row:
-			if t := text(ends[0]); t != "" {
-				b.Append(t)
-			} else {
-				b.AppendNull()
-			}
+			t := text(ends[0])
 			ends = ends[1:]
+			return t, t != ""
 		case err == nil && old.IsValid(row):
-			b.Append(old.Value(row))
-		default:
-			b.AppendNull()
+			return old.Value(row), true
 		}
-	}
-	return b.NewArray()
+		return "", false
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"sync"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -21,31 +22,57 @@ func EncodeIPC(rec arrow.Record) ([]byte, error) {
 		rec = Empty(rec.Schema())
 		defer rec.Release()
 	}
-	var b bytes.Buffer
-	b.Grow(recordBytes(rec) + 2048)
-	w := ipc.NewWriter(&b, ipc.WithSchema(rec.Schema()), ipc.WithAllocator(Allocator))
-	if err := w.Write(rec); err != nil {
-		_ = w.Close() // the first error is the one that says why
+	return new(streams).encode(rec)
+}
+
+// streams encodes records of one schema as streams, and writes the schema's message once: for a batch of few
+// rows it takes more time than the rows. It may be used from any number of goroutines.
+type streams struct{ pool sync.Pool }
+
+// A streamWriter is Arrow's writer with the schema's message that it wrote.
+type streamWriter struct {
+	*bytes.Buffer
+	writer *ipc.Writer
+	schema []byte
+}
+
+// endOfStream is an Arrow message of no bytes.
+const endOfStream = "\xff\xff\xff\xff\x00\x00\x00\x00"
+
+func (s *streams) encode(rec arrow.Record) ([]byte, error) {
+	st, ok := s.pool.Get().(*streamWriter)
+	if !ok {
+		st = &streamWriter{}
+		st.writer = ipc.NewWriter(st, ipc.WithSchema(rec.Schema()), ipc.WithAllocator(Allocator))
+	}
+	st.Buffer = bytes.NewBuffer(make([]byte, 0, recordBytes(rec)+2048+len(st.schema)))
+	st.Write(st.schema)
+	if err := st.writer.Write(rec); err != nil {
 		return nil, fmt.Errorf("schemas: encode arrow: %w", err)
 	}
-	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("schemas: encode arrow: %w", err)
+	if st.schema == nil { // the writer wrote it: a marker, the length, and so many bytes
+		n := 8 + binary.LittleEndian.Uint32(st.Bytes()[4:])
+		st.schema = bytes.Clone(st.Bytes()[:n])
 	}
-	return b.Bytes(), nil
+	st.WriteString(endOfStream)
+	value := st.Bytes()
+	st.Buffer = nil
+	s.pool.Put(st)
+	return value, nil
 }
 
 // encodeSplit encodes rec in as many messages as keep each near MessageBytes.
-func encodeSplit(rec arrow.Record, headers func(value []byte) []Header) ([]Message, error) {
-	return splitInto(nil, rec, 0, headers)
+func (s *streams) encodeSplit(rec arrow.Record, headers func(value []byte) []Header) ([]Message, error) {
+	return s.splitInto(nil, rec, 0, headers)
 }
 
-func splitInto(msgs []Message, rec arrow.Record, first int, headers func(value []byte) []Header) ([]Message, error) {
+func (s *streams) splitInto(msgs []Message, rec arrow.Record, first int, headers func(value []byte) []Header) ([]Message, error) {
 	n := int(rec.NumRows())
 	if n == 0 {
 		return msgs, nil
 	}
 	if recordBytes(rec) <= MessageBytes || n == 1 {
-		value, err := EncodeIPC(rec)
+		value, err := s.encode(rec)
 		if err != nil {
 			return msgs, err
 		}
@@ -54,7 +81,7 @@ func splitInto(msgs []Message, rec arrow.Record, first int, headers func(value [
 	for _, cut := range [2][2]int{{0, n / 2}, {n / 2, n}} {
 		half := rec.NewSlice(int64(cut[0]), int64(cut[1]))
 		var err error
-		msgs, err = splitInto(msgs, half, first+cut[0], headers)
+		msgs, err = s.splitInto(msgs, half, first+cut[0], headers)
 		half.Release()
 		if err != nil {
 			return msgs, err
@@ -143,7 +170,7 @@ func NewNext() Encoder { return Next{} }
 
 // Encode implements Encoder.
 func (Next) Encode(rec arrow.Record) ([]Message, error) {
-	return encodeSplit(rec, func(value []byte) []Header {
+	return new(streams).encodeSplit(rec, func(value []byte) []Header {
 		return []Header{{ContentType, []byte(ArrowStream)}, {SumHeader, sum(value)}}
 	})
 }

@@ -281,3 +281,27 @@ func FuzzDecodeJSON(f *testing.F) {
 		}
 	})
 }
+
+// TestStreamsAsArrowWritesThem compares streams whose schema was written before with those of a writer of
+// their own.
+func TestStreamsAsArrowWritesThem(t *testing.T) {
+	noLeak(t)
+	whole := parseTable(t, answeredTable)
+	var s streams
+	for from := range whole.NumRows() {
+		rec := whole.NewSlice(from, whole.NumRows())
+		got, err := s.encode(rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want bytes.Buffer
+		w := ipc.NewWriter(&want, ipc.WithSchema(rec.Schema()))
+		if err := errors.Join(w.Write(rec), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want.Bytes()) {
+			t.Errorf("from row %d: got\n%q\nwant\n%q", from, got, want.Bytes())
+		}
+		rec.Release()
+	}
+}

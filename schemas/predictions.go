@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -26,10 +27,13 @@ func NewPredictions(opt PredictionOptions) Encoder {
 	if opt.Arrow {
 		return arrowPredictions{opt}
 	}
-	return jsonPredictions{opt}
+	return jsonPredictions{opt, append(appendQuoted([]byte(`,"source":{"topic":`), opt.Topic), `,"partition":`...)}
 }
 
-type jsonPredictions struct{ opt PredictionOptions }
+type jsonPredictions struct {
+	opt    PredictionOptions
+	source []byte // what a source begins with
+}
 
 // Encode implements Encoder. All values and keys lie in one block: an allocation a batch, not a row.
 func (p jsonPredictions) Encode(rec arrow.Record) ([]Message, error) {
@@ -41,7 +45,7 @@ func (p jsonPredictions) Encode(rec arrow.Record) ([]Message, error) {
 	n := int(rec.NumRows())
 	msgs := make([]Message, n)
 	ends := make([][2]int, n) // of key and value in block
-	block := make([]byte, 0, 512*n)
+	block := make([]byte, 0, 1024)
 	for row := range n {
 		if a.key != nil && a.key.IsValid(row) {
 			block = append(block, a.key.Value(row)...)
@@ -49,6 +53,9 @@ func (p jsonPredictions) Encode(rec arrow.Record) ([]Message, error) {
 		ends[row][0] = len(block)
 		block = p.appendRow(block, &a, carried, row)
 		ends[row][1] = len(block)
+		if row == 0 { // the others are about as long
+			block = slices.Grow(block, (n-1)*(len(block)+len(block)/8))
+		}
 	}
 	kind := []Header{{ContentType, []byte(JSON)}}
 	from := 0
@@ -102,7 +109,7 @@ func (p jsonPredictions) appendRow(b []byte, a *answers, carried []arrow.Array, 
 	}
 	b = appendGates(b, a.gates, row)
 	b = p.appendColumns(b, carried, row)
-	b = appendSource(b, p.opt.Topic, a, row)
+	b = p.appendSource(b, a, row)
 	if status != Rejected {
 		b = appendTrace(b, a, row)
 	}
@@ -203,9 +210,8 @@ func (p jsonPredictions) appendColumns(b []byte, carried []arrow.Array, row int)
 	return b
 }
 
-func appendSource(b []byte, topic string, a *answers, row int) []byte {
-	b = appendQuoted(append(b, `,"source":{"topic":`...), topic)
-	b = strconv.AppendInt(append(b, `,"partition":`...), int64(a.partition.Value(row)), 10)
+func (p jsonPredictions) appendSource(b []byte, a *answers, row int) []byte {
+	b = strconv.AppendInt(append(b, p.source...), int64(a.partition.Value(row)), 10)
 	b = strconv.AppendInt(append(b, `,"offset":`...), a.offset.Value(row), 10)
 	b = strconv.AppendInt(append(b, `,"row":`...), int64(a.row.Value(row)), 10)
 	b = appendRef(append(b, `},"ref":"`...), a, row)

@@ -32,7 +32,7 @@ func (p arrowPredictions) Encode(rec arrow.Record) ([]Message, error) {
 		return nil, fmt.Errorf("predictions: %w", err)
 	}
 	defer out.Release()
-	return encodeSplit(out, func([]byte) []Header { return []Header{{ContentType, []byte(ArrowStream)}} })
+	return new(streams).encodeSplit(out, func([]byte) []Header { return []Header{{ContentType, []byte(ArrowStream)}} })
 }
 
 func (p arrowPredictions) build(rec arrow.Record, a *answers) (arrow.Record, error) {

@@ -212,8 +212,13 @@ func TestAppendFloatAsEncodingJSON(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-	if got := string(appendStamp(nil, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixMicro())); got != `"2026-01-02T03:04:05.000Z"` {
-		t.Errorf("got %s", got)
+	for _, at := range []time.Time{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), time.Date(2026, 12, 31, 23, 59, 59, 987_654_000, time.UTC),
+		time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(1969, 7, 20, 20, 17, 40, 1e6, time.UTC), time.Date(9999, 12, 31, 1, 1, 1, 999_999_000, time.UTC),
+		time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		want := at.Format(`"2006-01-02T15:04:05.000Z07:00"`)
+		if got := string(appendStamp(nil, at.UnixMicro())); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }
 

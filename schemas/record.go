@@ -90,7 +90,9 @@ func (r *record) NewSlice(i, j int64) arrow.Record {
 	for k, c := range r.cols {
 		cols[k] = array.NewSlice(c, i, j)
 	}
-	return newRecord(r.fields, r.meta, cols, j-i)
+	part := newRecord(r.fields, r.meta, cols, j-i)
+	part.schema.Store(r.schema.Load())
+	return part
 }
 
 // SetColumn implements arrow.Record.

@@ -24,6 +24,9 @@ type Gate struct {
 	// Default is the label of unsure rows after the last gate: a string where the pipeline has labels, an
 	// int32 where it has none, nil where the pipeline names no default (their label is null then).
 	Default any
+
+	atLeast schemas.Repeated[float32]
+	version schemas.Repeated[string]
 }
 
 // Process implements pipeline.Stage.
@@ -57,7 +60,7 @@ func (g *Gate) Process(_ context.Context, in arrow.Record) (arrow.Record, error)
 
 // decide ends the rows that are sure enough, and after the last gate the others too.
 func (g *Gate) decide(in arrow.Record, sure []float32, measured arrow.Array) (arrow.Record, error) {
-	atLeast, version := constants(g.AtLeast, g.Version, len(sure))
+	atLeast, version := g.atLeast.Rows(g.AtLeast, len(sure)), g.version.Rows(g.Version, len(sure))
 	defer atLeast.Release()
 	defer version.Release()
 	out := schemas.With(in,
@@ -128,16 +131,4 @@ func replace[T any, B interface {
 		}
 	}
 	return b.NewArray(), nil
-}
-
-func constants(atLeast float32, version string, n int) (arrow.Array, arrow.Array) {
-	t := array.NewFloat32Builder(schemas.Allocator)
-	defer t.Release()
-	v := array.NewStringBuilder(schemas.Allocator)
-	defer v.Release()
-	for range n {
-		t.Append(atLeast)
-		v.Append(version)
-	}
-	return t.NewArray(), v.NewArray()
 }

@@ -87,15 +87,15 @@ func merge(in, full arrow.Record, ends []schemas.Ending) (arrow.Record, error) {
 
 // columns of the answer. The current answer and the stage's own record of it share their arrays.
 func (p *Predict) columns(call *gpu.Call, outputs []*memory.Buffer, s scored) []schemas.Named {
-	model, version := repeat(p.model.Name(), call.Rows), repeat(p.model.Version(), call.Rows)
+	model, version := p.name.Rows(p.model.Name(), call.Rows), p.version.Rows(p.model.Version(), call.Rows)
 	wait, run, batch := trace(call.Results)
 	columns := []schemas.Named{
 		{Name: schemas.Model, Array: model}, {Name: schemas.ModelVersion, Array: version},
-		{Name: schemas.Ran(p.Name, schemas.RanModel), Array: retained(model)},
-		{Name: schemas.Ran(p.Name, schemas.RanVersion), Array: retained(version)},
-		{Name: schemas.Ran(p.Name, schemas.RanWait), Array: wait},
-		{Name: schemas.Ran(p.Name, schemas.RanRun), Array: run},
-		{Name: schemas.Ran(p.Name, schemas.RanBatch), Array: batch},
+		{Name: p.ran.model, Array: retained(model)},
+		{Name: p.ran.version, Array: retained(version)},
+		{Name: p.ran.wait, Array: wait},
+		{Name: p.ran.run, Array: run},
+		{Name: p.ran.batch, Array: batch},
 	}
 	if p.scores >= 0 {
 		label := p.label(s.best)
@@ -104,8 +104,8 @@ func (p *Predict) columns(call *gpu.Call, outputs []*memory.Buffer, s scored) []
 			schemas.Named{Name: schemas.Label, Array: label},
 			schemas.Named{Name: schemas.Scores, Array: scores},
 			schemas.Named{Name: schemas.Confidence, Array: floats(s.top)},
-			schemas.Named{Name: schemas.Ran(p.Name, schemas.RanLabel), Array: retained(label)},
-			schemas.Named{Name: schemas.Ran(p.Name, schemas.RanScores), Array: retained(scores)},
+			schemas.Named{Name: p.ran.label, Array: retained(label)},
+			schemas.Named{Name: p.ran.scores, Array: retained(scores)},
 		)
 	}
 	for _, e := range p.extra {
@@ -117,24 +117,25 @@ func (p *Predict) columns(call *gpu.Call, outputs []*memory.Buffer, s scored) []
 // label names the best classes. A row without one gets null; it ends as failed.
 func (p *Predict) label(best []int) arrow.Array {
 	if len(p.labels) == 0 {
-		b := array.NewInt32Builder(schemas.Allocator)
-		defer b.Release()
-		for _, k := range best {
-			if k < 0 {
-				b.AppendNull()
-			} else {
-				b.Append(int32(k))
-			}
-		}
-		return b.NewArray()
+		return indexes(best)
 	}
-	b := array.NewStringBuilder(schemas.Allocator)
+	return schemas.Texts(len(best), func(row int) (string, bool) {
+		if best[row] < 0 {
+			return "", false
+		}
+		return p.labels[best[row]], true
+	})
+}
+
+// indexes are the best classes where they have no names.
+func indexes(best []int) arrow.Array {
+	b := array.NewInt32Builder(schemas.Allocator)
 	defer b.Release()
 	for _, k := range best {
 		if k < 0 {
 			b.AppendNull()
 		} else {
-			b.Append(p.labels[k])
+			b.Append(int32(k))
 		}
 	}
 	return b.NewArray()
@@ -145,36 +146,16 @@ func retained(a arrow.Array) arrow.Array {
 	return a
 }
 
-func repeat(s string, n int) arrow.Array {
-	b := array.NewStringBuilder(schemas.Allocator)
-	defer b.Release()
-	b.Reserve(n)
-	b.ReserveData(n * len(s))
-	for range n {
-		b.Append(s)
-	}
-	return b.NewArray()
-}
-
 func floats(v []float32) arrow.Array {
-	b := array.NewFloat32Builder(schemas.Allocator)
-	defer b.Release()
-	b.AppendValues(v, nil)
-	return b.NewArray()
+	return schemas.Numbers(len(v), func(row int) float32 { return v[row] })
 }
 
 // trace is the wait for a device and the run on it in microseconds, and the rows of the device batch.
 func trace(results []gpu.Result) (wait, run, batch arrow.Array) {
-	w, r, n := array.NewInt64Builder(schemas.Allocator), array.NewInt64Builder(schemas.Allocator), array.NewInt32Builder(schemas.Allocator)
-	defer w.Release()
-	defer r.Release()
-	defer n.Release()
-	for _, x := range results {
-		w.Append(x.Wait.Microseconds())
-		r.Append(x.Run.Microseconds())
-		n.Append(int32(x.Batch))
-	}
-	return w.NewArray(), r.NewArray(), n.NewArray()
+	n := len(results)
+	return schemas.Numbers(n, func(row int) int64 { return results[row].Wait.Microseconds() }),
+		schemas.Numbers(n, func(row int) int64 { return results[row].Run.Microseconds() }),
+		schemas.Numbers(n, func(row int) int32 { return results[row].Batch })
 }
 
 // output is a model output as a column, on the buffer that the model wrote to.

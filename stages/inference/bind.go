@@ -17,7 +17,8 @@ import (
 // error lists every misfit.
 func (p *Predict) Bind(m Model, labels []string) error {
 	sig := m.Signature()
-	p.model, p.labels = m, labels
+	p.model, p.labels, p.ran = m, labels, namesOf(p.Name)
+	p.name, p.version = new(schemas.Repeated[string]), new(schemas.Repeated[string])
 	err := errors.Join(p.bindInputs(sig), p.bindScores(sig), p.bindOutputs(sig))
 	if err != nil {
 		return fmt.Errorf("predict %s: %w", p.Name, err)

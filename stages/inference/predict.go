@@ -41,6 +41,19 @@ type Predict struct {
 	ports  []port      // of the model's inputs
 	scores int         // index of the scores' output, -1: none
 	extra  []extraPort // of Outputs
+
+	ran           ranNames
+	name, version *schemas.Repeated[string] // the model's, in every row
+}
+
+// ranNames are the names of the columns that tell what the stage did. They are made once, because making them
+// for a batch of one row costs as much as a column.
+type ranNames struct{ model, version, wait, run, batch, label, scores string }
+
+func namesOf(stage string) ranNames {
+	of := func(suffix string) string { return schemas.Ran(stage, suffix) }
+	return ranNames{of(schemas.RanModel), of(schemas.RanVersion), of(schemas.RanWait), of(schemas.RanRun),
+		of(schemas.RanBatch), of(schemas.RanLabel), of(schemas.RanScores)}
 }
 
 type port struct {
