@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"weir/pipeline"
 	"weir/schemas"
 )
 
@@ -34,7 +35,7 @@ func BenchmarkDeliver(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%d", name, rows), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					if err := w.owner.Deliver(b.Context(), rec, func() {}); err != nil {
+					if err := w.owner.Deliver(b.Context(), pipeline.Delivery{Rows: rec, Next: w.offset + 1, Routed: func() {}}); err != nil {
 						b.Fatal(err)
 					}
 					w.owner.Mark(int64(rows))
