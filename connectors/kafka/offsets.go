@@ -117,7 +117,6 @@ func (c *Client) listOffsets(ctx context.Context, topic string, partitions []int
 // stableEnd asks listOffsets for the end of what sources may read: a transaction that is open hides what follows.
 const stableEnd = math.MinInt64
 
-
 func (c *Client) listFrom(ctx context.Context, leader int32, topic string, ps []int32, stamp int64,
 	mu *sync.Mutex, offsets map[int32]int64) error {
 	isolation := kafkago.ReadUncommitted
