@@ -53,6 +53,10 @@ func (p *process) takeOver(ctx context.Context) error {
 	if p.faults.TrustSelf {
 		first = 0
 	}
+	// A process is frozen anywhere, and here it matters: it has an epoch and is about to ask for another.
+	if p.world.intn(3) == 0 {
+		pause(time.Duration(p.world.intn(150)) * time.Millisecond)
+	}
 	if err := p.step(ctx); err != nil {
 		return err
 	}

@@ -351,7 +351,7 @@ func (f *faultRun) await(t *testing.T, what func(context.Context) error) {
 // add starts a worker of a kind, without waiting for it.
 func (f *faultRun) add(t *testing.T, kind int) {
 	t.Helper()
-	f.workers[kind] = append(f.workers[kind], f.begin(t, f.kinds[kind]...))
+	f.workers[kind] = append(f.workers[kind], f.begin(t, append(f.kinds[kind], quick...)...))
 }
 
 // cause makes a fault happen, and sees to it that the pipeline can go on.
