@@ -17,8 +17,9 @@ type RowsOptions struct {
 // from the queries topic.
 //
 // A record that is damaged, or whose columns are of other types than those of the record before it in the
-// batch, cannot be told apart into rows. It becomes one rejected row (undecodable) whose identity is its
-// own place in this topic and whose bytes go to the dead topic.
+// batch, cannot be told apart into rows. It becomes one rejected row (undecodable) whose bytes go to the dead
+// topic. Its id is its own place in this topic, and its row is -1: the same offset in the queries topic is
+// another query's, which must not pass for answered.
 type Rows struct {
 	opt    RowsOptions
 	chunks []arrow.Record
@@ -27,6 +28,9 @@ type Rows struct {
 	types  map[string]arrow.DataType // of the columns of chunks
 	ipc    streamReader
 }
+
+// noRow is the row of what is no query.
+const noRow = -1
 
 var _ Decoder = (*Rows)(nil)
 
@@ -103,7 +107,7 @@ func (d *Rows) misfit(rec arrow.Record) string {
 // rejected is the row for a record that could not be decoded.
 func (d *Rows) rejected(r Record, fault string) arrow.Record {
 	o := newOwnColumns()
-	o.appendIdentity(r, 0, AppendID(nil, d.opt.Topic, r.Partition, r.Offset, 0), r.Time.UnixMicro())
+	o.appendIdentity(r, noRow, AppendID(nil, d.opt.Topic, r.Partition, r.Offset, 0), r.Time.UnixMicro())
 	appendOptional(&o.key, r.Key, r.Key != nil)
 	o.deadline.appendNull()
 	o.eventTime.appendNull()

@@ -69,15 +69,15 @@ func TestRowsRejects(t *testing.T) {
 	}
 	got := d.Flush()
 	defer got.Release()
-	wantTable(t, columnsOf(t, got, Offset, QueryID, StatusColumn, ReasonCode, ReasonMessage), `
-		_offset  _query_id      _status   _reason_code  _reason_message
-		7        a              open      null          null
-		7        b              open      null          null
-		1        p.heavy/3/1/0  rejected  undecodable   "the bytes are not those that were written: their weir-sum differs"
-		2        p.heavy/3/2/0  rejected  undecodable   "the record has no weir-sum header"
-		3        p.heavy/3/3/0  rejected  undecodable   "column _label is binary, in the record before it utf8"
-		4        p.heavy/3/4/0  rejected  undecodable   "no column _partition of type int32"
-		5        p.heavy/3/5/0  rejected  undecodable   "arrow stream, message at byte 0: no continuation marker and length"
+	wantTable(t, columnsOf(t, got, Offset, Row, QueryID, StatusColumn, ReasonCode, ReasonMessage), `
+		_offset  _row  _query_id      _status   _reason_code  _reason_message
+		7        0     a              open      null          null
+		7        1     b              open      null          null
+		1        -1    p.heavy/3/1/0  rejected  undecodable   "the bytes are not those that were written: their weir-sum differs"
+		2        -1    p.heavy/3/2/0  rejected  undecodable   "the record has no weir-sum header"
+		3        -1    p.heavy/3/3/0  rejected  undecodable   "column _label is binary, in the record before it utf8"
+		4        -1    p.heavy/3/4/0  rejected  undecodable   "no column _partition of type int32"
+		5        -1    p.heavy/3/5/0  rejected  undecodable   "arrow stream, message at byte 0: no continuation marker and length"
 	`)
 	dead, err := NewDead("p.heavy").Encode(got)
 	if err != nil || len(dead) != 5 || !bytes.Equal(dead[0].Value, damaged) || dead[0].Row != 2 {

@@ -365,7 +365,7 @@ func outputs(spec *pipeline.Spec, u part, client *kafka.Client, acceptDuplicates
 		Predictions: sink(spec.Topics.Predictions, schemas.NewPredictions(schemas.PredictionOptions{
 			Topic: queries, Columns: spec.Columns, Headers: spec.Headers, Arrow: spec.Format == pipeline.Arrow,
 		}), 0),
-		Dead:      sink(spec.Topics.Dead, schemas.NewDead(queries), 0),
+		Dead:      sink(spec.Topics.Dead, schemas.NewDead(u.In), 0),
 		Decisions: sink(spec.Topics.Decisions, schemas.NewDecisions(schemas.DecisionOptions{Topic: queries, Schema: spec.Schema}), decisionLinger),
 	}
 	if u.Next != "" {
