@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -50,18 +51,18 @@ func restarting(t *testing.T, test func(t *testing.T, addr string, stop, start f
 	})
 }
 
-// freePorts finds two free ports in a row.
+// freePorts finds two free ports in a row, below the range that systems give to clients: from there another
+// test's connection could take one before Kafka is up.
 func freePorts(t *testing.T) string {
 	for range 100 {
-		a, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+		port, free := 20000+rand.IntN(10000), true
+		for i := range 2 {
+			l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+i)))
+			if free = free && err == nil; err == nil {
+				l.Close()
+			}
 		}
-		port := a.Addr().(*net.TCPAddr).Port
-		b, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+1)))
-		a.Close()
-		if err == nil {
-			b.Close()
+		if free {
 			return strconv.Itoa(port)
 		}
 	}

@@ -114,9 +114,9 @@ func says(epoch int32, label string, offsets ...int64) (rows []said) {
 func (d *desk) encode(topic string, partition int32, e schemas.Encoder, rows []said) {
 	d.Helper()
 	var b strings.Builder
-	b.WriteString("_partition _offset _row _query_id _stamp _status _label _confidence _model _model_version _epoch:int32 _ran.light.model _ran.light.version _ran.light.label\n")
+	b.WriteString("_partition _offset _row _query_id _stamp _status _label _confidence _model _model_version _epoch:int32 _ran.light.model _ran.light.version _ran.light.label _key _deadline _event_time _reason_code _reason_column _reason_message _raw\n")
 	for _, r := range rows {
-		fmt.Fprintf(&b, "0 %d %d q%d 2026-11-23T15:42:07.123Z answered %s 0.5 light v1 %d light v1 %[4]s\n", r.offset, r.row, r.offset, r.label, r.epoch)
+		fmt.Fprintf(&b, "0 %d %d q%d 2026-11-23T15:42:07.123Z answered %s 0.5 light v1 %d light v1 %[4]s null null null null null null null\n", r.offset, r.row, r.offset, r.label, r.epoch)
 	}
 	rec, err := schemas.ParseTable(b.String())
 	if err != nil {
