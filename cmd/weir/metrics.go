@@ -29,6 +29,7 @@ type metrics struct {
 	rebalances, retries  prometheus.Counter
 	reopened, outOfRange *prometheus.CounterVec
 	fenced               *prometheus.CounterVec
+	rebalanceTime        *prometheus.HistogramVec
 }
 
 // times are buckets from 0.1 ms to 6.5 s, a factor of 2 apart, as decisions are asked for in about 10 ms.
@@ -58,6 +59,7 @@ func newMetrics() *metrics {
 	m.fenced = m.counter("weir_fenced_total", "Writes that were refused, because another process had taken over the partition.", "topic")
 	m.outOfRange = m.counter("weir_out_of_range_total", "Times that the offset to read was no longer there: records were lost to retention.", "topic")
 	m.rebalances = prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_rebalances_total", Help: "Generations of the consumer group."})
+	m.rebalanceTime = m.histogram("weir_rebalance_seconds", "From the end of a generation of the consumer group to the next one; meanwhile partitions that stay are served, but nothing is committed.", times, "segment")
 	m.retries = prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_broker_retries_total", Help: "Requests to the broker that were tried again."})
 	m.registry.MustRegister(m.rebalances, m.retries)
 	return m

@@ -64,3 +64,39 @@ func TestSourceTellsOfTheBroker(t *testing.T) {
 		}
 	})
 }
+
+// How long a group shared its partitions anew is told once for each time, and not for a worker's first share.
+func TestRebalanceTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMetrics()
+		a := &app{log: slog.New(slog.DiscardHandler)}
+		ev := a.sourceEvents(pipeline.Unit{Name: "main", In: "shop.queries"}, a.brokerEvents(m), m, &admin{waiting: map[string]bool{}})
+		ev.Rebalanced(1, []int32{0, 1})
+		time.Sleep(time.Hour)
+		ev.Rebalancing(1)
+		time.Sleep(2 * time.Second)
+		ev.Rebalanced(2, []int32{0})
+		ev.Rebalanced(3, []int32{0}) // a generation that nobody had told us had ended
+		count, sum := m.histogramOf(t, "weir_rebalance_seconds")
+		if count != 1 || sum != 2 {
+			t.Errorf("got %d rebalances of %v s in all, want 1 of 2 s", count, sum)
+		}
+	})
+}
+
+// histogramOf is how many values a histogram without siblings has, and their sum.
+func (m *metrics) histogramOf(t *testing.T, name string) (count uint64, sum float64) {
+	t.Helper()
+	families, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			h := f.GetMetric()[0].GetHistogram()
+			return h.GetSampleCount(), h.GetSampleSum()
+		}
+	}
+	t.Fatalf("no %s", name)
+	return 0, 0
+}

@@ -305,7 +305,14 @@ func (a *app) serve(ctx context.Context, spec *pipeline.Spec, o runOptions, part
 // sourceEvents are ev, and tell the log and /readyz of the partitions that a unit owns.
 func (a *app) sourceEvents(u pipeline.Unit, ev kafka.Events, m *metrics, adm *admin) kafka.Events {
 	counted := ev
-	var kept atomic.Bool // out of the group by another spec, and logged
+	var kept atomic.Bool                // out of the group by another spec, and logged
+	var ended atomic.Pointer[time.Time] // when the last generation did, until the next one begins
+	rebalance := m.rebalanceTime.WithLabelValues(u.Name)
+	ev.Rebalancing = func(generation int32) {
+		now := time.Now()
+		ended.Store(&now)
+		a.log.Info("the group shares its partitions anew", "segment", u.Name, "topic", u.In, "after_generation", generation)
+	}
 	ev.Refused = func(err error) {
 		if !kept.Swap(true) {
 			a.log.Warn("another pipeline spec runs this group; waiting until its members leave", "segment", u.Name, "group", u.Group, "error", err)
@@ -316,6 +323,9 @@ func (a *app) sourceEvents(u pipeline.Unit, ev kafka.Events, m *metrics, adm *ad
 	}
 	ev.Rebalanced = func(generation int32, partitions []int32) {
 		counted.Rebalanced(generation, partitions)
+		if since := ended.Swap(nil); since != nil {
+			rebalance.Observe(time.Since(*since).Seconds())
+		}
 		kept.Store(false)
 		m.forgetLag(u.In)
 		partitions = slices.Sorted(slices.Values(partitions))

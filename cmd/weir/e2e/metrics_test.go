@@ -129,3 +129,26 @@ func TestAdmin(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+// A worker tells how often the group shared its partitions anew, and for how long.
+func TestRebalanceMetrics(t *testing.T) {
+	t.Parallel()
+	p := embedded(t).toyPipe(t)
+	first := p.begin(t)
+	first.match(t, first.log, `msg=ready`)
+	if got := first.metric(t, `weir_rebalance_seconds_count{segment="light"}`); got != 0 {
+		t.Errorf("alone: got %v rebalances, want 0", got)
+	}
+	second := p.begin(t)
+	second.match(t, second.log, `msg=ready`)
+	first.match(t, first.log, `msg="the group shares its partitions anew" segment=light`)
+	eventually(t, "the first worker tells of its rebalance", func() bool {
+		return first.metric(t, `weir_rebalance_seconds_count{segment="light"}`) >= 1
+	})
+	if got := first.metric(t, `weir_rebalance_seconds_sum{segment="light"}`); got <= 0 {
+		t.Errorf("got %v s, want more than 0", got)
+	}
+	if got, want := first.metric(t, `weir_rebalances_total`), first.metric(t, `weir_rebalance_seconds_count{segment="light"}`)+1; got != want {
+		t.Errorf("got %v generations, want the first and one for each rebalance: %v", got, want)
+	}
+}
