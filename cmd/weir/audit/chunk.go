@@ -1,6 +1,10 @@
 package audit
 
-import "sort"
+import (
+	"sort"
+
+	"weir/cmd/weir/answers"
+)
 
 // A mark is what is known of a row.
 type mark uint64
@@ -73,19 +77,19 @@ func (c *chunk) seal() bool {
 
 // at is the mark of a row, nil where there is no such row.
 func (c *chunk) at(k key) *mark {
-	i := k.offset - c.from
+	i := k.Offset - c.from
 	from, to := c.first[i], c.first[i+1]
-	if k.row < 0 || k.row >= int32(to-from) {
+	if k.Row < 0 || k.Row >= int32(to-from) {
 		return nil
 	}
-	return &c.marks[from+uint32(k.row)]
+	return &c.marks[from+uint32(k.Row)]
 }
 
 // each calls f for every row.
 func (c *chunk) each(f func(k key, m mark)) {
 	for i := range c.first[1:] {
 		for j := c.first[i]; j < c.first[i+1]; j++ {
-			f(key{c.from + int64(i), int32(j - c.first[i])}, c.marks[j])
+			f(key{Offset: c.from + int64(i), Row: int32(j - c.first[i])}, c.marks[j])
 		}
 	}
 }
@@ -100,7 +104,4 @@ func find(chunks []*chunk, offset int64) *chunk {
 }
 
 // key is a row's place in its partition of the queries.
-type key struct {
-	offset int64
-	row    int32
-}
+type key = answers.Place

@@ -28,7 +28,7 @@ func (p *partition) conclude(ctx context.Context) error {
 	for k := range p.suspects {
 		all = append(all, k)
 	}
-	slices.SortFunc(all, func(a, b key) int { return cmp.Or(cmp.Compare(a.offset, b.offset), cmp.Compare(a.row, b.row)) })
+	slices.SortFunc(all, func(a, b key) int { return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Row, b.Row)) })
 	for some := range slices.Chunk(all, judgedRows) {
 		if err := p.judge(ctx, some); err != nil {
 			return err
@@ -78,7 +78,7 @@ func (p *partition) wait(rows *schemas.Rows) error {
 	}
 	for i := range offsets.Len() {
 		if c := find(p.chunks, offsets.Value(i)); c != nil && c.first != nil {
-			if m := c.at(key{offsets.Value(i), row.Value(i)}); m != nil {
+			if m := c.at(key{Offset: offsets.Value(i), Row: row.Value(i)}); m != nil {
 				*m |= pending
 			}
 		}
@@ -94,7 +94,7 @@ func (p *partition) missing(ctx context.Context, c *chunk) error {
 	c.each(func(k key, m mark) {
 		switch {
 		case m&predicted != 0:
-		case m&pending != 0, k.offset >= p.snapshot.committed[p.id]:
+		case m&pending != 0, k.Offset >= p.snapshot.committed[p.id]:
 			p.report.Pending++
 		default:
 			p.report.Findings[Lost]++
@@ -102,11 +102,11 @@ func (p *partition) missing(ctx context.Context, c *chunk) error {
 				return
 			}
 			told++
-			lost[k.offset] = append(lost[k.offset], k.row)
+			lost[k.Offset] = append(lost[k.Offset], k.Row)
 			if first < 0 {
-				first = k.offset
+				first = k.Offset
 			}
-			last = k.offset
+			last = k.Offset
 		}
 	})
 	if len(lost) == 0 {

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 
+	"weir/cmd/weir/answers"
 	"weir/schemas"
 )
 
@@ -30,13 +31,13 @@ func (p *partition) judge(ctx context.Context, keys []key) error {
 	}
 	s := &p.snapshot
 	err := p.again(ctx, p.Predictions, p.outputs[ofPredictions], s.predicted[1][p.id], func(r *schemas.Record) error {
-		answers, err := predictions(r)
+		said, err := answers.Predictions(r)
 		if err != nil {
 			return nil // it was told as unreadable
 		}
-		for i := range answers {
-			if t := p.trial(trials, &answers[i]); t != nil {
-				if err := t.predict(&answers[i], r.Offset); err != nil {
+		for i := range said {
+			if t := p.trial(trials, &said[i]); t != nil {
+				if err := t.predict(&said[i], r.Offset); err != nil {
 					return err
 				}
 			}
@@ -47,13 +48,13 @@ func (p *partition) judge(ctx context.Context, keys []key) error {
 		return err
 	}
 	err = p.again(ctx, p.Decisions, p.outputs[ofDecisions], s.decided[1][p.id], func(r *schemas.Record) error {
-		answers, err := decisions(r)
+		said, err := answers.Decisions(r)
 		if err != nil {
 			return nil
 		}
-		for i := range answers {
-			if t := p.trial(trials, &answers[i]); t != nil {
-				t.decide(&answers[i])
+		for i := range said {
+			if t := p.trial(trials, &said[i]); t != nil {
+				t.decide(&said[i])
 			}
 		}
 		return nil
@@ -79,16 +80,16 @@ func (p *partition) again(ctx context.Context, topic string, from, end int64, ea
 	}
 }
 
-func (p *partition) trial(trials map[key]*trial, a *answer) *trial {
-	if a.topic != p.Queries || a.partition != p.id {
+func (p *partition) trial(trials map[key]*trial, a *answers.Answer) *trial {
+	if a.Topic != p.Queries || a.Partition != p.id {
 		return nil
 	}
-	return trials[a.key]
+	return trials[a.Place]
 }
 
 // predict hears a prediction.
-func (t *trial) predict(a *answer, at int64) error {
-	fields, err := content(a.value)
+func (t *trial) predict(a *answers.Answer, at int64) error {
+	fields, err := answers.Content(a.Value)
 	if err != nil {
 		return err
 	}
@@ -97,24 +98,24 @@ func (t *trial) predict(a *answer, at int64) error {
 		t.places = append(t.places, at)
 	}
 	if t.predictions == 1 {
-		t.id, t.first = a.id, fields
-	} else if !alike(t.first, fields) {
+		t.id, t.first = a.ID, fields
+	} else if !answers.Alike(t.first, fields) {
 		t.why = "its predictions differ"
 	}
-	t.says[a.epoch] = a.said
+	t.says[a.Epoch] = a.Said
 	return nil
 }
 
 // decide hears a decision. It counts against the prediction of its epoch.
-func (t *trial) decide(a *answer) {
-	if said, ok := t.says[a.epoch]; ok && said != a.said && t.why == "" {
+func (t *trial) decide(a *answers.Answer) {
+	if said, ok := t.says[a.Epoch]; ok && said != a.Said && t.why == "" {
 		t.why = "its decision says something else than its prediction"
 	}
 }
 
 // sentence tells what a suspect is guilty of.
 func (p *partition) sentence(k key, t *trial) error {
-	f := Finding{QueryID: t.id, Partition: p.id, Offset: k.offset, Row: k.row, At: t.places}
+	f := Finding{QueryID: t.id, Partition: p.id, Offset: k.Offset, Row: k.Row, At: t.places}
 	if t.predictions > 1 {
 		f.Kind = Twice
 		if err := p.found(f); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"weir/cmd/weir/answers"
 	"weir/connectors/kafka"
 	"weir/schemas"
 )
@@ -22,8 +23,8 @@ type partition struct {
 
 	// Where the window's predictions and decisions begin, and where those behind its limit do.
 	outputs, later [2]int64
-	early          map[key][]answer // decisions that came before their prediction
-	seen           [2]int64         // behind the last record that an earlier window, or this one, has read
+	early          map[key][]answers.Answer // decisions that came before their prediction
+	seen           [2]int64                 // behind the last record that an earlier window, or this one, has read
 	suspects       map[key]bool
 }
 
@@ -82,7 +83,7 @@ func (p *partition) window(ctx context.Context) error {
 	p.report.windows++
 	p.limit, p.size, p.chunks = s.to[p.id], 0, []*chunk{newChunk(p.from)}
 	p.queries = p.Client.Reader(p.Queries, p.id, p.from, p.limit)
-	p.early, p.suspects = map[key][]answer{}, map[key]bool{}
+	p.early, p.suspects = map[key][]answers.Answer{}, map[key]bool{}
 	p.later = [2]int64{-1, -1}
 	preds := p.Client.Reader(p.Predictions, p.id, p.outputs[ofPredictions], s.predicted[1][p.id])
 	decs := p.Client.Reader(p.Decisions, p.id, p.outputs[ofDecisions], s.decided[1][p.id])
@@ -193,15 +194,15 @@ func (p *partition) seal() {
 // predicted notes the predictions of a record.
 func (p *partition) predicted(ctx context.Context, r *schemas.Record, reached *int64) error {
 	fresh := p.first(r, ofPredictions)
-	answers, err := predictions(r)
+	said, err := answers.Predictions(r)
 	if err != nil {
 		return p.wrong(fresh, Finding{Kind: Unreadable, At: []int64{r.Offset}, Why: err.Error()})
 	}
-	for i := range answers {
-		a := &answers[i]
-		if a.topic != p.Queries || a.partition != p.id {
-			f := Finding{Kind: Unknown, QueryID: a.id, Offset: a.offset, Row: a.row, At: []int64{r.Offset}}
-			f.Why = fmt.Sprintf("its source is in %s/%d", a.topic, a.partition)
+	for i := range said {
+		a := &said[i]
+		if a.Topic != p.Queries || a.Partition != p.id {
+			f := Finding{Kind: Unknown, QueryID: a.ID, Offset: a.Offset, Row: a.Row, At: []int64{r.Offset}}
+			f.Why = fmt.Sprintf("its source is in %s/%d", a.Topic, a.Partition)
 			if err := p.wrong(fresh, f); err != nil {
 				return err
 			}
@@ -210,8 +211,8 @@ func (p *partition) predicted(ctx context.Context, r *schemas.Record, reached *i
 		if !p.ours(a, r.Offset, ofPredictions) {
 			continue
 		}
-		*reached = max(*reached, a.offset)
-		if err := p.load(ctx, a.offset); err != nil {
+		*reached = max(*reached, a.Offset)
+		if err := p.load(ctx, a.Offset); err != nil {
 			return err
 		}
 		if !p.ours(a, r.Offset, ofPredictions) { // the window has become full meanwhile
@@ -225,11 +226,11 @@ func (p *partition) predicted(ctx context.Context, r *schemas.Record, reached *i
 }
 
 // ours says whether an answer's query lies in the window. It remembers where those behind the window begin.
-func (p *partition) ours(a *answer, at int64, output int) bool {
-	if a.topic != p.Queries || a.partition != p.id || a.offset < p.from {
+func (p *partition) ours(a *answers.Answer, at int64, output int) bool {
+	if a.Topic != p.Queries || a.Partition != p.id || a.Offset < p.from {
 		return false
 	}
-	if a.offset >= p.limit {
+	if a.Offset >= p.limit {
 		if p.later[output] < 0 {
 			p.later[output] = at
 		}
@@ -257,59 +258,59 @@ func (p *partition) wrong(fresh bool, f Finding) error {
 }
 
 // note notes one prediction.
-func (p *partition) note(a *answer, at int64) error {
-	c := find(p.chunks, a.offset)
+func (p *partition) note(a *answers.Answer, at int64) error {
+	c := find(p.chunks, a.Offset)
 	if c == nil || c.sealed() {
-		return p.suspect(a.key)
+		return p.suspect(a.Place)
 	}
-	m := c.at(a.key)
+	m := c.at(a.Place)
 	if m == nil {
-		return p.found(Finding{Kind: Unknown, QueryID: a.id, Partition: p.id, Offset: a.offset, Row: a.row, At: []int64{at}})
+		return p.found(Finding{Kind: Unknown, QueryID: a.ID, Partition: p.id, Offset: a.Offset, Row: a.Row, At: []int64{at}})
 	}
 	if *m&predicted != 0 {
-		return p.suspect(a.key)
+		return p.suspect(a.Place)
 	}
-	*m = *m&pending | markOf(a.epoch, a.said)
+	*m = *m&pending | markOf(a.Epoch, a.Said)
 	c.open--
 	c.undecided++
-	p.report.Final[a.status]++
+	p.report.Final[a.Status]++
 	p.report.Undecided++
-	for _, d := range p.early[a.key] {
+	for _, d := range p.early[a.Place] {
 		if err := p.match(c, m, &d); err != nil {
 			return err
 		}
 	}
-	delete(p.early, a.key)
+	delete(p.early, a.Place)
 	return nil
 }
 
 // decided notes the decisions of a record.
 func (p *partition) decided(r *schemas.Record, reached *int64) error {
 	fresh := p.first(r, ofDecisions)
-	answers, err := decisions(r)
+	said, err := answers.Decisions(r)
 	if err != nil {
 		return p.wrong(fresh, Finding{Kind: Unreadable, Why: fmt.Sprintf("%s/%d/%d: %v", p.Decisions, p.id, r.Offset, err)})
 	}
-	for i := range answers {
-		a := &answers[i]
+	for i := range said {
+		a := &said[i]
 		if !p.ours(a, r.Offset, ofDecisions) {
 			continue
 		}
-		*reached = max(*reached, a.offset)
-		c := find(p.chunks, a.offset)
+		*reached = max(*reached, a.Offset)
+		c := find(p.chunks, a.Offset)
 		if c != nil && c.sealed() {
-			if err := p.suspect(a.key); err != nil {
+			if err := p.suspect(a.Place); err != nil {
 				return err
 			}
 			continue
 		}
 		var m *mark
 		if c != nil {
-			m = c.at(a.key)
+			m = c.at(a.Place)
 		}
 		if m == nil || *m&predicted == 0 {
 			if len(p.early) < suspectRows {
-				p.early[a.key] = append(p.early[a.key], *a)
+				p.early[a.Place] = append(p.early[a.Place], *a)
 			}
 			continue
 		}
@@ -321,8 +322,8 @@ func (p *partition) decided(r *schemas.Record, reached *int64) error {
 }
 
 // match compares a decision with its prediction. One of another epoch does not count.
-func (p *partition) match(c *chunk, m *mark, d *answer) error {
-	want := markOf(d.epoch, d.said)
+func (p *partition) match(c *chunk, m *mark, d *answers.Answer) error {
+	want := markOf(d.Epoch, d.Said)
 	if m.epoch() != want.epoch() {
 		return nil
 	}
@@ -332,7 +333,7 @@ func (p *partition) match(c *chunk, m *mark, d *answer) error {
 		p.report.Undecided--
 	}
 	if (*m^want)&saidBits != 0 {
-		return p.suspect(d.key)
+		return p.suspect(d.Place)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package audit
+package answers
 
 import (
 	"bytes"
@@ -17,22 +17,31 @@ import (
 	"weir/schemas"
 )
 
-// An answer is a prediction, or what a decision says of it.
-type answer struct {
-	key
-	partition int32
-	topic     string
-	epoch     int32
-	id        string
-	status    string
-	said      uint64          // digest of the status and, where a model answered, of the model and its label
-	value     json.RawMessage // all of a prediction
+// A Place is that of a query's row in its partition of the queries topic.
+type Place struct {
+	Offset int64
+	Row    int32
+}
+
+// An Answer is a prediction, or what a decision says of it.
+type Answer struct {
+	Place
+	// Topic and Partition are those of the query.
+	Topic     string
+	Partition int32
+	// Epoch is that of the prediction's writer, 0 where no fence gave one.
+	Epoch      int32
+	ID, Status string
+	// Said is a digest of the status and, where a model answered, of the model and its label.
+	Said uint64
+	// Value is all of a prediction, as JSON.
+	Value json.RawMessage
 }
 
 var errPlace = errors.New("its header " + kafka.OriginHeader + " names other rows than it holds")
 
-// predictions reads a record of the predictions topic.
-func predictions(r *schemas.Record) ([]answer, error) {
+// Predictions reads a record of the predictions topic.
+func Predictions(r *schemas.Record) ([]Answer, error) {
 	values := []json.RawMessage{r.Value}
 	if len(r.Value) == 0 || r.Value[0] != '{' {
 		var err error
@@ -40,7 +49,7 @@ func predictions(r *schemas.Record) ([]answer, error) {
 			return nil, err
 		}
 	}
-	out := make([]answer, len(values))
+	out := make([]Answer, len(values))
 	for i, v := range values {
 		var p struct {
 			QueryID      string          `json:"query_id"`
@@ -58,20 +67,20 @@ func predictions(r *schemas.Record) ([]answer, error) {
 		if err := json.Unmarshal(v, &p); err != nil {
 			return nil, err
 		}
-		out[i] = answer{
-			key: key{p.Source.Offset, p.Source.Row}, partition: p.Source.Partition, topic: p.Source.Topic,
-			id: p.QueryID, status: p.Status, said: digest(p.Status, p.Model, p.ModelVersion, feed.Text(p.Label)), value: v,
+		out[i] = Answer{
+			Place: Place{p.Source.Offset, p.Source.Row}, Partition: p.Source.Partition, Topic: p.Source.Topic,
+			ID: p.QueryID, Status: p.Status, Said: digest(p.Status, p.Model, p.ModelVersion, feed.Text(p.Label)), Value: v,
 		}
 	}
 	return out, sign(r, out)
 }
 
 // sign gives each answer the epoch that the record's header names, 0 without one.
-func sign(r *schemas.Record, out []answer) error {
+func sign(r *schemas.Record, out []Answer) error {
 	i := 0
 	signed, err := kafka.Origins(r, func(offset int64, row, epoch int32) {
-		if i < len(out) && out[i].key == (key{offset, row}) {
-			out[i].epoch = epoch
+		if i < len(out) && out[i].Place == (Place{offset, row}) {
+			out[i].Epoch = epoch
 			i++
 		}
 	})
@@ -89,8 +98,8 @@ func digest(status, model, version, label string) uint64 {
 	return xxh3.HashString(strings.Join([]string{status, model, version, label}, "\x00"))
 }
 
-// decisions reads a record of the decisions topic.
-func decisions(r *schemas.Record) (out []answer, err error) {
+// Decisions reads a record of the decisions topic.
+func Decisions(r *schemas.Record) (out []Answer, err error) {
 	batches, err := schemas.DecodeIPC(r.Value, schemas.Limits{})
 	for _, b := range batches {
 		if err == nil {
@@ -150,18 +159,18 @@ func decisionColumnsOf(b arrow.Record) (c decisionColumns, err error) {
 	return c, nil
 }
 
-func appendDecisions(out []answer, b arrow.Record) ([]answer, error) {
+func appendDecisions(out []Answer, b arrow.Record) ([]Answer, error) {
 	c, err := decisionColumnsOf(b)
 	if err != nil {
 		return nil, err
 	}
 	for i := range int(b.NumRows()) {
-		a := answer{
-			key: key{c.offset.Value(i), c.row.Value(i)}, partition: c.partition.Value(i), topic: strings.Clone(c.topic.Value(i)),
-			id: strings.Clone(c.id.Value(i)), status: strings.Clone(c.status.Value(i)),
+		a := Answer{
+			Place: Place{c.offset.Value(i), c.row.Value(i)}, Partition: c.partition.Value(i), Topic: strings.Clone(c.topic.Value(i)),
+			ID: strings.Clone(c.id.Value(i)), Status: strings.Clone(c.status.Value(i)),
 		}
 		if c.epoch.IsValid(i) {
-			a.epoch = c.epoch.Value(i)
+			a.Epoch = c.epoch.Value(i)
 		}
 		version, label := "", ""
 		from, to := c.ran.ValueOffsets(i)
@@ -170,40 +179,40 @@ func appendDecisions(out []answer, b arrow.Record) ([]answer, error) {
 				version, label = c.version.Value(j), c.label.Value(j)
 			}
 		}
-		a.said = digest(a.status, c.shown.Value(i), version, label)
+		a.Said = digest(a.Status, c.shown.Value(i), version, label)
 		out = append(out, a)
 	}
 	return out, nil
 }
 
-// content is a prediction without what differs from run to run.
-func content(value json.RawMessage) (map[string]any, error) {
+// Content is a prediction without what differs from run to run: trace and late.
+func Content(value json.RawMessage) (map[string]any, error) {
 	var fields map[string]any
 	d := json.NewDecoder(bytes.NewReader(value))
 	if err := d.Decode(&fields); err != nil {
-		return nil, fmt.Errorf("audit: %w", err)
+		return nil, fmt.Errorf("answers: %w", err)
 	}
 	delete(fields, "trace")
 	delete(fields, "late")
 	return fields, nil
 }
 
-// tolerance of numbers: a runtime's last bits depend on the batch that a row is in.
-const tolerance = 1e-5
+// Tolerance of numbers, relative above 1: a runtime's last bits depend on the batch that a row is in.
+const Tolerance = 1e-5
 
-// alike compares two predictions' contents.
-func alike(a, b any) bool {
+// Alike compares values of two predictions, as JSON decodes them.
+func Alike(a, b any) bool {
 	switch a := a.(type) {
 	case float64:
 		b, ok := b.(float64)
-		return ok && math.Abs(a-b) <= tolerance*max(1, math.Abs(a))
+		return ok && math.Abs(a-b) <= Tolerance*max(1, math.Abs(a))
 	case []any:
 		b, ok := b.([]any)
 		if !ok || len(a) != len(b) {
 			return false
 		}
 		for i := range a {
-			if !alike(a[i], b[i]) {
+			if !Alike(a[i], b[i]) {
 				return false
 			}
 		}
@@ -214,7 +223,7 @@ func alike(a, b any) bool {
 			return false
 		}
 		for k, v := range a {
-			if other, ok := b[k]; !ok || !alike(v, other) {
+			if other, ok := b[k]; !ok || !Alike(v, other) {
 				return false
 			}
 		}
