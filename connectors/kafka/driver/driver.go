@@ -1,6 +1,26 @@
 package driver
 
-import "context"
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// Options of a Cluster. All but Dialer are set.
+type Options struct {
+	// Brokers are the addresses (host:port) to begin with.
+	Brokers []string
+	// ClientID is how the broker's logs and quotas call this client.
+	ClientID string
+	// DialTimeout bounds the opening of one connection.
+	DialTimeout time.Duration
+	// Dialer opens connections. nil: TCP. All connections of the cluster and of its groups come from it.
+	Dialer func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Patience is how long a broker may wait for others before it answers: for the replicas of what it stores, and for
+// those that have to know a new topic. In milliseconds.
+const Patience int32 = 5000
 
 // A Cluster is one Kafka cluster. Its methods may be called from many goroutines. Each of them ends with its
 // context, whatever the broker does.
@@ -9,11 +29,13 @@ type Cluster interface {
 	Topics
 	Groups
 	Identities
-	// Close breaks all connections. Requests in flight fail at once.
+	// Close breaks all connections. Requests in flight fail at once, later ones at once too, and nothing runs any
+	// more when it returns. Groups are left before.
 	Close() error
 }
 
-// AnyBroker stands for the broker of a request that every broker can answer.
+// AnyBroker stands for the broker of a request that every broker can answer. A broker that the driver cannot find is
+// told by BrokerNotAvailable.
 const AnyBroker int32 = -1
 
 // A Log reads and writes partitions. The caller names the broker that leads them.
@@ -108,9 +130,10 @@ type Offset struct {
 // Topics tells of brokers and topics, makes and deletes topics.
 type Topics interface {
 	// Metadata asks a broker for the cluster's brokers and for some topics; none are named: for the brokers alone.
+	// It always asks, and makes no topic.
 	Metadata(ctx context.Context, broker int32, topics []string) (Metadata, error)
-	// CreateTopics asks a broker, which has to be the controller, and returns an error by topic, nil for each that
-	// was made.
+	// CreateTopics asks a broker, which has to be the controller, and returns an error for each of the topics, in
+	// their order, nil for one that was made. It does not wait until others know the topics.
 	CreateTopics(ctx context.Context, broker int32, topics []NewTopic) ([]error, error)
 }
 
@@ -147,11 +170,12 @@ type NewTopic struct {
 // finds the transaction's coordinator.
 type Identities interface {
 	// Identify raises the epoch of a name, and gives a new name its first. is, unless NoIdentity, is what the
-	// caller believes it to be. timeout is how long a transaction may stay open, in milliseconds.
+	// caller believes it to be. timeout is how long a transaction may stay open, in milliseconds. A broker that
+	// does not know this request, or the next two, is told by UnsupportedVersion.
 	Identify(ctx context.Context, name string, timeout int32, is Identity) (Identity, error)
 	// AddPartitions puts partitions into the name's transaction. The first Code of a partition is the error.
 	AddPartitions(ctx context.Context, name string, is Identity, places []Place) error
-	// Commit ends the name's transaction; its markers are written some time after.
+	// EndTransaction commits the name's transaction; its markers are written some time after.
 	EndTransaction(ctx context.Context, name string, is Identity) error
 }
 

@@ -2,15 +2,20 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
+// ErrLeft is what Group.Next says once the group is left.
+var ErrLeft = errors.New("the group was left")
+
 // Groups are consumer groups. The driver finds a group's coordinator.
 type Groups interface {
-	// Committed returns a group's committed place in each of the partitions that has one.
+	// Committed returns a group's committed place in each of the partitions that has one. The first Code of a
+	// partition is the error, and so is an answer that lacks a partition.
 	Committed(ctx context.Context, group, topic string, partitions []int32) (map[int32]Committed, error)
 	// Commit commits places of a topic for a member. A generation that is over is refused by partition, while the
-	// request succeeds: see the errors by partition.
+	// request succeeds. The map has an entry for each partition that the answer names, nil for one that was taken.
 	Commit(ctx context.Context, c Commit) (map[int32]error, error)
 	// Join begins to be a member; Group.Next tells of its first generation. Nothing is awaited.
 	Join(o GroupOptions) (Group, error)
@@ -63,7 +68,8 @@ type Group interface {
 	// a Code that can pass. The generation before must have been released.
 	Next(ctx context.Context) (*Generation, error)
 	// Leave ends the membership and tells the group, within ctx at the latest, whatever is in flight: a join waits
-	// for other members and is broken off. A group that could not be told waits for the session.
+	// for other members and is broken off. A group that could not be told waits for the session. Leave ends a
+	// generation and then waits for its Release, and is called once.
 	Leave(ctx context.Context)
 }
 
@@ -72,7 +78,8 @@ type Generation struct {
 	ID         int32
 	Member     string // this member's id
 	Partitions []int32
-	// Over is closed when the group shares its partitions anew, or the member lost touch with it.
+	// Over is closed when the group shares its partitions anew, the topic has got more of them, the member lost touch
+	// with the group or leaves it.
 	Over <-chan struct{}
 	// Release lets the member join again. Until then the group takes commits of this generation.
 	Release func()
