@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol/createtopics"
+	"weir/connectors/kafka/driver"
 )
 
 // Topic is a topic to create. Partitions and Replication default to 1.
@@ -25,22 +22,20 @@ func (c *Client) CreateTopics(ctx context.Context, ts []Topic) (created []string
 	if len(ts) == 0 {
 		return nil, nil
 	}
-	res, err := c.create(ctx, ts)
+	errs, err := c.create(ctx, ts)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: create topics: %w", err)
 	}
 	var faults []error
-	for _, t := range res.Topics {
-		switch err := kafkago.Error(t.ErrorCode); err {
-		case 0:
-			created = append(created, t.Name)
-		case kafkago.TopicAlreadyExists:
-		default:
-			faults = append(faults, fmt.Errorf("kafka: create topic %s: %w: %s", t.Name, err, t.ErrorMessage))
-		}
-	}
-	for _, t := range ts {
+	for i, t := range ts {
 		c.topics.forget(t.Name)
+		switch {
+		case errs[i] == nil:
+			created = append(created, t.Name)
+		case errors.Is(errs[i], driver.TopicAlreadyExists):
+		default:
+			faults = append(faults, fmt.Errorf("kafka: create topic %s: %w", t.Name, errs[i]))
+		}
 	}
 	for _, name := range created {
 		if err := c.await(ctx, name); err != nil {
@@ -50,34 +45,32 @@ func (c *Client) CreateTopics(ctx context.Context, ts []Topic) (created []string
 	return created, errors.Join(faults...)
 }
 
-// create sends the request to the controller until one takes it.
-func (c *Client) create(ctx context.Context, ts []Topic) (*createtopics.Response, error) {
-	req := &createtopics.Request{TimeoutMs: int32(requestTimeout / time.Millisecond / 2)}
-	for _, t := range ts {
-		rt := createtopics.RequestTopic{Name: t.Name,
-			NumPartitions: int32(max(t.Partitions, 1)), ReplicationFactor: int16(max(t.Replication, 1))}
-		for _, k := range slices.Sorted(maps.Keys(t.Config)) {
-			rt.Configs = append(rt.Configs, createtopics.RequestConfig{Name: k, Value: t.Config[k]})
-		}
-		req.Topics = append(req.Topics, rt)
+// create sends the request to the controller until one takes it, and returns an error by topic.
+func (c *Client) create(ctx context.Context, ts []Topic) (errs []error, err error) {
+	topics := make([]driver.NewTopic, len(ts))
+	for i, t := range ts {
+		topics[i] = driver.NewTopic{Name: t.Name, Partitions: int32(max(t.Partitions, 1)), Replication: int16(max(t.Replication, 1)), Config: t.Config}
 	}
-	var res *createtopics.Response
-	err := c.retry(ctx, func() error {
-		m, err := c.metadata(ctx, []string{})
+	err = c.retry(ctx, func() error {
+		m, err := c.metadata(ctx, nil)
 		if err != nil {
 			return err
 		}
-		if res, err = send[*createtopics.Response](ctx, c, m.ControllerID, req, requestTimeout, nil); err != nil {
+		err = c.request(ctx, requestTimeout, func(ctx context.Context) error {
+			errs, err = c.cluster.CreateTopics(ctx, m.Controller, topics)
+			return err
+		})
+		if err != nil {
 			return err
 		}
-		for _, t := range res.Topics {
-			if err := kafkago.Error(t.ErrorCode); err == kafkago.NotController {
+		for _, err := range errs {
+			if errors.Is(err, driver.NotController) {
 				return err
 			}
 		}
 		return nil
 	})
-	return res, err
+	return errs, err
 }
 
 // await waits until every partition of a topic has a leader.

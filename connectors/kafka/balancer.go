@@ -7,7 +7,7 @@ import (
 	"maps"
 	"slices"
 
-	kafkago "github.com/segmentio/kafka-go"
+	"weir/connectors/kafka/driver"
 )
 
 // protocolName is what members of a group agree on. A broker refuses a member that offers another name than
@@ -15,18 +15,17 @@ import (
 const protocolName = "weir"
 
 // A sticky balancer gives each member as many partitions as any other, give or take one, and leaves every
-// partition where it is as long as that holds. It implements kafka-go's GroupBalancer.
+// partition where it is as long as that holds. It implements driver.Balancer.
 //
 // Every member says with its user data what it owned, and in which generation. A member that missed a
 // generation does not know that its partitions have moved on: the claim of the newest generation wins.
 type sticky struct {
-	topic  string
 	digest string
 	// claim is what this member owned last.
 	claim func() claim
 }
 
-var _ kafkago.GroupBalancer = sticky{}
+var _ driver.Balancer = sticky{}
 
 // A claim is the partitions that a member owned in a generation.
 type claim struct {
@@ -34,56 +33,49 @@ type claim struct {
 	partitions []int32
 }
 
-// ProtocolName implements kafka-go's GroupBalancer.
-func (s sticky) ProtocolName() string {
+// Protocol implements driver.Balancer.
+func (s sticky) Protocol() string {
 	if s.digest == "" {
 		return protocolName
 	}
 	return protocolName + "." + s.digest
 }
 
-// UserData implements kafka-go's GroupBalancer. It is asked at every join.
-func (s sticky) UserData() ([]byte, error) { return s.claim().encode(), nil }
+// UserData implements driver.Balancer.
+func (s sticky) UserData() []byte { return s.claim().encode() }
 
-// AssignGroups implements kafka-go's GroupBalancer. Its result depends on nothing but the sets that it is given.
-func (s sticky) AssignGroups(members []kafkago.GroupMember, partitions []kafkago.Partition) kafkago.GroupMemberAssignments {
-	var ids []int
-	for _, p := range partitions {
-		if p.Topic == s.topic {
-			ids = append(ids, p.ID)
-		}
-	}
-	slices.Sort(ids)
-	owned := keep(members, ids)
-	var free []int
-	taken := map[int]bool{}
+// Assign implements driver.Balancer. Its result depends on nothing but the sets that it is given.
+func (s sticky) Assign(members []driver.Member, partitions []int32) map[string][]int32 {
+	owned := keep(members, partitions)
+	var free []int32
+	taken := map[int32]bool{}
 	for _, ps := range owned {
 		for _, p := range ps {
 			taken[p] = true
 		}
 	}
-	for _, p := range ids {
+	for _, p := range partitions {
 		if !taken[p] {
 			free = append(free, p)
 		}
 	}
-	out := kafkago.GroupMemberAssignments{}
-	for _, q := range quotas(owned, len(ids)) {
+	out := map[string][]int32{}
+	for _, q := range quotas(owned, len(partitions)) {
 		n := q.size - len(owned[q.member])
-		out[q.member] = map[string][]int{s.topic: append(owned[q.member], free[:n]...)}
+		out[q.member] = append(owned[q.member], free[:n]...)
 		free = free[n:]
 	}
 	return out
 }
 
 // keep says which partitions each member may keep.
-func keep(members []kafkago.GroupMember, ids []int) map[string][]int {
+func keep(members []driver.Member, partitions []int32) map[string][]int32 {
 	type holder struct {
 		member     string
 		generation int32
 	}
-	holders := map[int]holder{}
-	owned := map[string][]int{}
+	holders := map[int32]holder{}
+	owned := map[string][]int32{}
 	for _, m := range members {
 		owned[m.ID] = nil
 		c, err := decodeClaim(m.UserData)
@@ -91,19 +83,19 @@ func keep(members []kafkago.GroupMember, ids []int) map[string][]int {
 			continue // it claims nothing that we understand
 		}
 		for _, p := range c.partitions {
-			h, ok := holders[int(p)]
+			h, ok := holders[p]
 			// Two claims of one generation are a fault of their leader; any rule will do that all keep to.
 			if !ok || cmp.Or(cmp.Compare(c.generation, h.generation), cmp.Compare(h.member, m.ID)) > 0 {
-				holders[int(p)] = holder{m.ID, c.generation}
+				holders[p] = holder{m.ID, c.generation}
 			}
 		}
 	}
-	for _, p := range ids {
+	for _, p := range partitions {
 		if h, ok := holders[p]; ok {
 			owned[h.member] = append(owned[h.member], p)
 		}
 	}
-	for _, q := range quotas(owned, len(ids)) {
+	for _, q := range quotas(owned, len(partitions)) {
 		owned[q.member] = owned[q.member][:min(q.size, len(owned[q.member]))]
 	}
 	return owned
@@ -115,7 +107,7 @@ type quota struct {
 }
 
 // quotas shares n partitions among the members. What does not divide goes to those who own the most already.
-func quotas(owned map[string][]int, n int) []quota {
+func quotas(owned map[string][]int32, n int) []quota {
 	members := slices.SortedFunc(maps.Keys(owned), func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(owned[b]), len(owned[a])), cmp.Compare(a, b))
 	})

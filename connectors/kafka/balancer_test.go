@@ -8,25 +8,28 @@ import (
 	"slices"
 	"testing"
 
-	kafkago "github.com/segmentio/kafka-go"
 	"pgregory.net/rapid"
+
+	"weir/connectors/kafka/driver"
 )
 
 // shareOut runs a balancer over members with claims.
 func shareOut(claims map[string]claim, partitions int, shuffle *rand.Rand) map[string][]int {
-	var members []kafkago.GroupMember
+	var members []driver.Member
 	for id, c := range claims {
-		members = append(members, kafkago.GroupMember{ID: id, Topics: []string{"t"}, UserData: c.encode()})
+		members = append(members, driver.Member{ID: id, UserData: c.encode()})
 	}
-	ps := []kafkago.Partition{{Topic: "another", ID: 7}}
+	var ps []int32
 	for i := range partitions {
-		ps = append(ps, kafkago.Partition{Topic: "t", ID: i})
+		ps = append(ps, int32(i))
 	}
 	shuffle.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
-	shuffle.Shuffle(len(ps), func(i, j int) { ps[i], ps[j] = ps[j], ps[i] })
 	out := map[string][]int{}
-	for m, topics := range (sticky{topic: "t"}).AssignGroups(members, ps) {
-		out[m] = slices.Sorted(slices.Values(topics["t"]))
+	for m, own := range (sticky{}).Assign(members, ps) {
+		out[m] = []int{}
+		for _, p := range slices.Sorted(slices.Values(own)) {
+			out[m] = append(out[m], int(p))
+		}
 	}
 	return out
 }
@@ -143,14 +146,14 @@ func TestClaims(t *testing.T) {
 		}
 		_, _ = decodeClaim(rapid.SliceOf(rapid.Byte()).Draw(t, "noise"))
 	})
-	got := (sticky{topic: "t"}).AssignGroups([]kafkago.GroupMember{{ID: "a", UserData: []byte{9}}, {ID: "b"}}, []kafkago.Partition{{Topic: "t", ID: 0}})
-	if len(got["a"]["t"])+len(got["b"]["t"]) != 1 {
+	got := (sticky{}).Assign([]driver.Member{{ID: "a", UserData: []byte{9}}, {ID: "b"}}, []int32{0})
+	if len(got["a"])+len(got["b"]) != 1 {
 		t.Errorf("got %v", got)
 	}
 }
 
 func TestProtocolName(t *testing.T) {
-	if a, b := (sticky{digest: "1"}).ProtocolName(), (sticky{digest: "2"}).ProtocolName(); a == b || a == (sticky{}).ProtocolName() {
+	if a, b := (sticky{digest: "1"}).Protocol(), (sticky{digest: "2"}).Protocol(); a == b || a == (sticky{}).Protocol() {
 		t.Errorf("%s and %s", a, b)
 	}
 }

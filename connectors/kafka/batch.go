@@ -15,7 +15,7 @@ import (
 //	16 version (2)        35 max timestamp       57 records
 //	17 CRC-32C from 21 on
 //
-// kafka-go's encoder always writes -1 for the producer and its decoder drops the last offset delta and the
+// Client libraries write -1 for the producer or count on their own, and kafka-go's decoder drops the last offset delta and the
 // max timestamp, which a compacted topic and LogAppendTime need; hence both are written here.
 const batchHeader = 61
 
@@ -45,10 +45,9 @@ func recordSize(m *schemas.Message) int {
 	return n
 }
 
-// beginBatch returns an empty batch behind the four bytes of length that a produce request wants, with room
-// for size bytes of records.
+// beginBatch returns an empty batch with room for size bytes of records.
 func beginBatch(size int) []byte {
-	return make([]byte, 4+batchHeader, 4+batchHeader+size)
+	return make([]byte, batchHeader, batchHeader+size)
 }
 
 // appendRecord appends m as record i of a batch.
@@ -74,10 +73,8 @@ func appendRecord(b []byte, i int, m *schemas.Message) []byte {
 }
 
 // endBatch fills in the header of a batch of n records stamped now (Unix milliseconds).
-func endBatch(raw []byte, n int, now int64, w writer) []byte {
+func endBatch(b []byte, n int, now int64, w writer) []byte {
 	be := binary.BigEndian
-	be.PutUint32(raw, uint32(len(raw)-4))
-	b := raw[4:]
 	be.PutUint64(b[0:], 0)
 	be.PutUint32(b[8:], uint32(len(b)-12))
 	be.PutUint32(b[12:], ^uint32(0)) // the broker knows the leader epoch
@@ -91,7 +88,7 @@ func endBatch(raw []byte, n int, now int64, w writer) []byte {
 	be.PutUint32(b[53:], uint32(w.sequence))
 	be.PutUint32(b[57:], uint32(n))
 	be.PutUint32(b[17:], castagnoli(b[21:]))
-	return raw
+	return b
 }
 
 // nullableSize is the encoded size of b: a nil slice is null.

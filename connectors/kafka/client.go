@@ -9,8 +9,10 @@ import (
 	"sync"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
+
+	"weir/connectors/kafka/driver"
+	"weir/connectors/kafka/driver/kafkago"
 )
 
 // Options of a Client. The zero value reaches a broker on this machine.
@@ -25,6 +27,8 @@ type Options struct {
 	Patience time.Duration
 	// Dialer opens connections. Default: TCP.
 	Dialer func(ctx context.Context, network, address string) (net.Conn, error)
+	// Driver chooses the client library. Default kafkago.New.
+	Driver func(driver.Options) (driver.Cluster, error)
 	// Events are told of what the client does.
 	Events Events
 }
@@ -42,6 +46,9 @@ func (o *Options) defaults() {
 	if o.Patience <= 0 {
 		o.Patience = 5 * time.Second
 	}
+	if o.Driver == nil {
+		o.Driver = kafkago.New
+	}
 }
 
 // requestTimeout bounds a request whose answer does not wait for data.
@@ -49,13 +56,10 @@ const requestTimeout = 10 * time.Second
 
 // Client is a connection to one Kafka cluster. It is safe for concurrent use.
 type Client struct {
-	opts      Options
-	addr      net.Addr
-	transport *kafkago.Transport
-	kafka     *kafkago.Client // requests of consumer groups
-	conns     *conns
-	topics    topics
-	producer  producer
+	opts     Options
+	cluster  driver.Cluster
+	topics   topics
+	producer producer
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -72,20 +76,12 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 			return nil, fmt.Errorf("kafka: broker address %q: want host:port, e.g. localhost:9092", b)
 		}
 	}
-	c := &Client{opts: o, addr: kafkago.TCP(o.Brokers...), conns: newConns(o)}
-	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	c.transport = &kafkago.Transport{
-		Dial:        c.conns.DialContext,
-		DialTimeout: o.DialTimeout,
-		// A quiet pipeline must not pay for a new connection on its next message.
-		IdleTimeout: 5 * time.Minute,
-		// Leaders come from topics; the transport only needs to know the brokers' addresses.
-		MetadataTTL:    500 * time.Millisecond,
-		MetadataTopics: []string{},
-		ClientID:       o.ClientID,
-		Context:        c.ctx,
+	cluster, err := o.Driver(driver.Options{Brokers: o.Brokers, ClientID: o.ClientID, DialTimeout: o.DialTimeout, Dialer: o.Dialer})
+	if err != nil {
+		return nil, fmt.Errorf("kafka: %w", err)
 	}
-	c.kafka = &kafkago.Client{Addr: c.addr, Transport: c.transport, Timeout: requestTimeout}
+	c := &Client{opts: o, cluster: cluster}
+	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	c.topics.init(c)
 	c.producer.init(c)
 	if err := c.probe(ctx); err != nil {
@@ -98,10 +94,19 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 func (c *Client) Close() error {
 	c.producer.close()
 	c.cancel()
-	c.conns.close()
-	c.transport.CloseIdleConnections()
+	err := c.cluster.Close()
 	c.wg.Wait()
-	return nil
+	return err
+}
+
+// request bounds one request: a driver itself would wait for as long as its context on a broker that hangs.
+func (c *Client) request(ctx context.Context, timeout time.Duration, send func(context.Context) error) error {
+	if c.ctx.Err() != nil {
+		return errClosed
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return readable(send(ctx))
 }
 
 // probe waits until a broker answers, or for as long as the patience lasts.
@@ -130,7 +135,7 @@ func (c *Client) probe(ctx context.Context) error {
 
 // ask asks any broker for the cluster's members, and then one of those by the address that it advertises.
 func (c *Client) ask(ctx context.Context) error {
-	m, err := c.metadata(ctx, []string{})
+	m, err := c.metadata(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -143,7 +148,7 @@ func (c *Client) ask(ctx context.Context) error {
 	answers := make([]error, len(m.Brokers))
 	for i, b := range m.Brokers {
 		g.Go(func() error {
-			if _, answers[i] = c.metadataFrom(ctx, b.NodeID, []string{}); answers[i] == nil {
+			if _, answers[i] = c.metadataFrom(ctx, b.ID, nil); answers[i] == nil {
 				cancel() // one is enough
 			} else {
 				answers[i] = fmt.Errorf("it advertises %s:%d, which does not answer: %w", b.Host, b.Port, answers[i])

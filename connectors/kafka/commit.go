@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
+	"weir/connectors/kafka/driver"
 )
 
 // A committed place of a partition: the offset to go on at, and the owner's mark.
@@ -38,47 +38,37 @@ func (m *member) committed(ctx context.Context, ids []int32) (map[int32]commitme
 }
 
 func (m *member) fetchCommitted(ctx context.Context, ids []int32, places map[int32]commitment) error {
-	req := &kafkago.OffsetFetchRequest{GroupID: m.Group, Topics: map[string][]int{m.Topic: nil}}
-	for _, id := range ids {
-		req.Topics[m.Topic] = append(req.Topics[m.Topic], int(id))
-	}
-	res, err := m.Client.kafka.OffsetFetch(ctx, req)
-	if err == nil {
-		err = res.Error
-	}
+	var found map[int32]driver.Committed
+	err := m.Client.request(ctx, requestTimeout, func(ctx context.Context) (err error) {
+		found, err = m.Client.cluster.Committed(ctx, m.Group, m.Topic, ids)
+		return err
+	})
 	if err != nil {
-		return readable(err)
+		return err
 	}
 	var fresh []int32
-	for _, p := range res.Topics[m.Topic] {
-		if p.Error != nil {
-			return p.Error
-		}
-		id := int32(p.Partition)
-		if p.CommittedOffset < 0 {
+	for _, id := range ids {
+		at, ok := found[id]
+		if !ok {
 			fresh = append(fresh, id)
 			continue
 		}
-		c := commitment{offset: p.CommittedOffset}
-		if p.Metadata != "" {
+		c := commitment{offset: at.Offset}
+		if at.Metadata != "" {
 			// A mark that another program wrote says nothing to us.
-			c.mark, _ = markText.DecodeString(p.Metadata)
+			c.mark, _ = markText.DecodeString(at.Metadata)
 		}
 		places[id] = c
 	}
-	if len(fresh) > 0 {
-		first, err := m.Client.listOffsets(ctx, m.Topic, fresh, Earliest.time())
-		if err != nil {
-			return err
-		}
-		for i, id := range fresh {
-			places[id] = commitment{offset: first[i]}
-		}
+	if len(fresh) == 0 {
+		return nil
 	}
-	for _, id := range ids {
-		if _, ok := places[id]; !ok {
-			return fmt.Errorf("the answer lacks partition %d", id)
-		}
+	first, err := m.Client.listOffsets(ctx, m.Topic, fresh, Earliest.time())
+	if err != nil {
+		return err
+	}
+	for i, id := range fresh {
+		places[id] = commitment{offset: first[i]}
 	}
 	return nil
 }
@@ -117,38 +107,36 @@ func (m *member) commit(ctx context.Context, shards []*shard) {
 	m.commits.Lock()
 	defer m.commits.Unlock()
 	g, shards := m.entitled(shards)
-	byID := map[int]*shard{}
-	var cs []kafkago.OffsetCommit
+	byID, places := map[int32]*shard{}, map[int32]driver.Committed{}
 	for _, s := range shards {
 		if next, mark, ok := s.uncommitted(); ok {
-			byID[int(s.id)] = s
-			cs = append(cs, kafkago.OffsetCommit{Partition: int(s.id), Offset: next, Metadata: markText.EncodeToString(mark)})
+			byID[s.id], places[s.id] = s, driver.Committed{Offset: next, Metadata: markText.EncodeToString(mark)}
 		}
 	}
-	if len(cs) == 0 {
+	if len(places) == 0 {
 		return
 	}
-	res, err := m.Client.kafka.OffsetCommit(ctx, &kafkago.OffsetCommitRequest{GroupID: m.Group,
-		GenerationID: int(g.id), MemberID: g.memberID, Topics: map[string][]kafkago.OffsetCommit{m.Topic: cs}})
+	var errs map[int32]error
+	err := m.Client.request(ctx, requestTimeout, func(ctx context.Context) (err error) {
+		errs, err = m.Client.cluster.Commit(ctx, driver.Commit{Group: m.Group, Topic: m.Topic,
+			Generation: g.id, Member: g.memberID, Places: places})
+		return err
+	})
 	if err != nil {
 		if ctx.Err() == nil {
-			m.Events.retry(fmt.Errorf("kafka: commit group %s: %w", m.Group, readable(err)))
+			m.Events.retry(fmt.Errorf("kafka: commit group %s: %w", m.Group, err))
 		}
 		return
 	}
-	offsets := map[int]int64{}
-	for _, c := range cs {
-		offsets[c.Partition] = c.Offset
-	}
 	// A generation that is no longer the group's is told by partition, while the request succeeds.
-	for _, p := range res.Topics[m.Topic] {
-		if p.Error != nil {
-			m.Events.retry(fmt.Errorf("kafka: commit group %s, %s/%d: %w", m.Group, m.Topic, p.Partition, p.Error))
+	for id, err := range errs {
+		if err != nil {
+			m.Events.retry(fmt.Errorf("kafka: commit group %s, %s/%d: %w", m.Group, m.Topic, id, err))
 			continue
 		}
-		if s := byID[p.Partition]; s != nil {
-			s.setCommitted(offsets[p.Partition])
-			m.Events.committed(m.Topic, s.id, offsets[p.Partition])
+		if s := byID[id]; s != nil {
+			s.setCommitted(places[id].Offset)
+			m.Events.committed(m.Topic, id, places[id].Offset)
 		}
 	}
 }

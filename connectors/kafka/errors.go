@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	kafkago "github.com/segmentio/kafka-go"
+	"weir/connectors/kafka/driver"
 )
 
 // UnknownTopicError says that a topic does not exist.
@@ -54,13 +54,13 @@ func (e *FencedError) Unwrap() error { return e.Cause }
 // fencedOff says whether the broker refuses a producer's identity or lost count of its batches; only a new
 // identity helps.
 func fencedOff(err error) bool {
-	var answer kafkago.Error
+	var answer driver.Code
 	if !errors.As(err, &answer) {
 		return false
 	}
 	switch answer {
-	case kafkago.OutOfOrderSequenceNumber, kafkago.InvalidProducerEpoch, kafkago.InvalidProducerIDMapping,
-		kafkago.UnknownProducerId, kafkago.ProducerFenced, kafkago.InvalidTransactionState:
+	case driver.OutOfOrderSequenceNumber, driver.InvalidProducerEpoch, driver.InvalidProducerIDMapping,
+		driver.UnknownProducerID, driver.ProducerFenced, driver.InvalidTransactionState:
 		return true
 	}
 	return false
@@ -70,30 +70,14 @@ var errEnded = errors.New("kafka: the writer is closed")
 
 var errClosed = errors.New("kafka: the client is closed")
 
-// code turns a broker's error code into an error, nil for 0.
-func code(c int16) error {
-	if c == 0 {
-		return nil
-	}
-	return kafkago.Error(c)
-}
-
-// retriable says whether a request may succeed when it is sent again. What is no broker's answer is a
-// network error, which may always heal.
+// retriable says whether a request may succeed when it is sent again.
 func retriable(err error) bool {
-	if errors.Is(err, errClosed) || unknownTopic(err) {
-		return false
-	}
-	var answer kafkago.Error
-	if !errors.As(err, &answer) {
-		return true
-	}
-	return answer.Temporary() || answer == kafkago.BrokerNotAvailable || answer == kafkago.ReplicaNotAvailable
+	return !errors.Is(err, errClosed) && !unknownTopic(err) && driver.Retriable(err)
 }
 
 // tooLarge says whether the broker refused a batch for its size.
 func tooLarge(err error) bool {
-	return errors.Is(err, kafkago.MessageSizeTooLarge) || errors.Is(err, kafkago.RecordListTooLarge)
+	return errors.Is(err, driver.MessageTooLarge) || errors.Is(err, driver.RecordListTooLarge)
 }
 
 // readable replaces errors that say nothing to a person.

@@ -7,8 +7,7 @@ import (
 	"sync"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
-
+	"weir/connectors/kafka/driver"
 	"weir/pipeline"
 )
 
@@ -149,7 +148,7 @@ func (f *Fence) takeOver(ctx context.Context, input int32, places []place) (id i
 	fail := func(err error) (int64, int16, error) {
 		return -1, -1, fmt.Errorf("kafka: take over %s: %w", name, err)
 	}
-	first, err := f.initialise(ctx, name, &kafkago.ProducerSession{ProducerID: -1, ProducerEpoch: -1}) // none yet
+	first, err := f.identify(ctx, name, driver.NoIdentity())
 	if err != nil {
 		return fail(err)
 	}
@@ -158,69 +157,40 @@ func (f *Fence) takeOver(ctx context.Context, input int32, places []place) (id i
 	}
 	// Saying which epoch we have keeps a process that slept since the first call from taking the partition
 	// back: it would be given an epoch above its successor's, which no marker has announced.
-	second, err := f.initialise(ctx, name, first)
+	second, err := f.identify(ctx, name, first)
 	if err != nil {
 		return fail(err)
 	}
-	return int64(second.ProducerID), int16(second.ProducerEpoch), nil
+	return second.ID, second.Epoch, nil
 }
 
-// initialise raises the identity's epoch; is, unless -1, is what it is believed to be. The broker answers only
-// when earlier transactions of that name have ended.
-func (f *Fence) initialise(ctx context.Context, name string, is *kafkago.ProducerSession) (s *kafkago.ProducerSession, err error) {
-	err = f.retry(ctx, func() error {
-		res, err := f.Client.kafka.InitProducerID(ctx, &kafkago.InitProducerIDRequest{TransactionalID: name,
-			TransactionTimeoutMs: int(fenceTimeout / time.Millisecond), ProducerID: is.ProducerID, ProducerEpoch: is.ProducerEpoch})
-		if err == nil {
-			err = res.Error
-		}
-		if err != nil {
-			return err
-		}
-		s = res.Producer
-		return nil
+// identify raises the identity's epoch; is, unless there is none, is what it is believed to be. The broker answers
+// only when earlier transactions of that name have ended.
+func (f *Fence) identify(ctx context.Context, name string, is driver.Identity) (id driver.Identity, err error) {
+	err = f.retry(ctx, func(ctx context.Context) (err error) {
+		id, err = f.Client.cluster.Identify(ctx, name, int32(fenceTimeout/time.Millisecond), is)
+		return err
 	})
-	if errors.Is(err, kafkago.UnsupportedVersion) || errors.Is(err, kafkago.TransactionalIDAuthorizationFailed) {
+	if errors.Is(err, driver.UnsupportedVersion) || errors.Is(err, driver.TransactionalIDAuthorizationFailed) {
 		err = pipeline.Permanent(fmt.Errorf("the broker gives out no producer identity (%w); allow Write and Describe on transactional ids, or say `delivery: at_least_once` in the spec", err))
 	}
-	return s, err
+	return id, err
 }
 
 // mark commits an empty transaction over the places.
-func (f *Fence) mark(ctx context.Context, name string, s *kafkago.ProducerSession, places []place) error {
+func (f *Fence) mark(ctx context.Context, name string, id driver.Identity, places []place) error {
 	if err := f.exist(ctx, places); err != nil {
 		return err
 	}
-	topics := map[string][]kafkago.AddPartitionToTxn{}
-	for _, p := range places {
-		topics[p.topic] = append(topics[p.topic], kafkago.AddPartitionToTxn{Partition: int(p.partition)})
+	all := make([]driver.Place, len(places))
+	for i, p := range places {
+		all[i] = driver.Place{Topic: p.topic, Partition: p.partition}
 	}
-	err := f.retry(ctx, func() error {
-		res, err := f.Client.kafka.AddPartitionsToTxn(ctx, &kafkago.AddPartitionsToTxnRequest{TransactionalID: name,
-			ProducerID: s.ProducerID, ProducerEpoch: s.ProducerEpoch, Topics: topics})
-		if err != nil {
-			return err
-		}
-		for _, ps := range res.Topics {
-			for _, p := range ps {
-				if p.Error != nil {
-					return p.Error
-				}
-			}
-		}
-		return nil
-	})
+	err := f.retry(ctx, func(ctx context.Context) error { return f.Client.cluster.AddPartitions(ctx, name, id, all) })
 	if err != nil {
 		return fmt.Errorf("add partitions: %w", err)
 	}
-	return f.retry(ctx, func() error {
-		res, err := f.Client.kafka.EndTxn(ctx, &kafkago.EndTxnRequest{TransactionalID: name,
-			ProducerID: s.ProducerID, ProducerEpoch: s.ProducerEpoch, Committed: true})
-		if err == nil {
-			err = res.Error
-		}
-		return err
-	})
+	return f.retry(ctx, func(ctx context.Context) error { return f.Client.cluster.EndTransaction(ctx, name, id) })
 }
 
 // exist asks each partition's leader for its end. A broker that is still making a partition never answers for its
@@ -239,19 +209,18 @@ func (f *Fence) exist(ctx context.Context, places []place) error {
 }
 
 // retry repeats a request of the transaction coordinator while that may help.
-func (f *Fence) retry(ctx context.Context, request func() error) error {
+func (f *Fence) retry(ctx context.Context, request func(context.Context) error) error {
 	for wait := newBackoff(); ; {
-		err := request()
+		err := f.Client.request(ctx, requestTimeout, request)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		var answer kafkago.Error
 		switch {
-		case errors.As(err, &answer) && answer == kafkago.ConcurrentTransactions: // markers are still being written
+		case errors.Is(err, driver.ConcurrentTransactions): // markers are still being written
 		case !retriable(err):
 			return err
 		default:
-			f.Client.opts.Events.retry(fmt.Errorf("kafka: take-over: %w", readable(err)))
+			f.Client.opts.Events.retry(fmt.Errorf("kafka: take-over: %w", err))
 		}
 		if err := wait.sleep(ctx); err != nil {
 			return err

@@ -2,13 +2,14 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
+	"weir/connectors/kafka/driver"
 )
 
 const (
@@ -153,12 +154,7 @@ func (f *fetcher) poll(id int32, cs []*cursor) {
 		if p, cs, wait = f.begin(began, id, p, cs); p == nil {
 			return
 		}
-		req := fetchRequest(f.topic, cs, int32(wait/time.Millisecond))
-		req.IsolationLevel = int8(kafkago.ReadCommitted)
-		res, err := send[*fetched](f.ctx, f.c, id, req, pollPatience, readFetched)
-		if err == nil {
-			err = code(res.code)
-		}
+		parts, err := f.c.fetch(f.ctx, id, f.topic, cs, wait, true)
 		if f.ctx.Err() != nil {
 			return
 		}
@@ -169,8 +165,23 @@ func (f *fetcher) poll(id int32, cs []*cursor) {
 			cs = nil
 			continue
 		}
-		cs = f.accept(cs, res, time.Since(began))
+		cs = f.accept(cs, parts, time.Since(began))
 	}
+}
+
+// fetch asks a leader once for the records of cursors. With committed it reads no further than the first
+// transaction that is open.
+func (c *Client) fetch(ctx context.Context, leader int32, topic string, cs []*cursor, wait time.Duration, committed bool) (parts []driver.Fetched, err error) {
+	f := driver.Fetch{Topic: topic, Wait: int32(wait / time.Millisecond), MaxBytes: pollBytes, Committed: committed,
+		Partitions: make([]driver.FetchPartition, len(cs))}
+	for i, c := range cs {
+		f.Partitions[i] = driver.FetchPartition{Partition: c.partition, From: c.next, MaxBytes: c.bytes}
+	}
+	err = c.request(ctx, pollPatience, func(ctx context.Context) error {
+		parts, err = c.cluster.Fetch(ctx, leader, f)
+		return err
+	})
+	return parts, err
 }
 
 // begin starts the next poll of cs and of what waits for the leader, in the place of p if that is not nil.
@@ -223,25 +234,26 @@ func (l *leader) wait(now time.Time) time.Duration {
 }
 
 // accept hands out what a poll brought and returns the cursors to poll for again.
-func (f *fetcher) accept(cs []*cursor, res *fetched, took time.Duration) []*cursor {
+func (f *fetcher) accept(cs []*cursor, parts []driver.Fetched, took time.Duration) []*cursor {
 	again := make([]*cursor, 0, len(cs))
 	left := slices.Clone(cs)
-	for k, part := range res.parts {
+	for k := range parts {
+		part := &parts[k]
 		i := k // brokers answer in the order of the question
-		if i >= len(left) || left[i] == nil || left[i].partition != part.partition {
-			i = slices.IndexFunc(left, func(c *cursor) bool { return c != nil && c.partition == part.partition })
+		if i >= len(left) || left[i] == nil || left[i].partition != part.Partition {
+			i = slices.IndexFunc(left, func(c *cursor) bool { return c != nil && c.partition == part.Partition })
 		}
 		if i < 0 {
 			continue
 		}
 		c := left[i]
 		left[i] = nil
-		err := code(part.code)
+		err := part.Err
 		if err == nil {
-			err = f.take(c, &part, took)
+			err = f.take(c, part, took)
 		}
 		switch {
-		case err == kafkago.OffsetOutOfRange:
+		case errors.Is(err, driver.OffsetOutOfRange):
 			f.wg.Go(func() { f.reset(c) })
 		case err != nil:
 			f.later(c, err)
@@ -258,10 +270,10 @@ func (f *fetcher) accept(cs []*cursor, res *fetched, took time.Duration) []*curs
 }
 
 // take passes on the records of one partition.
-func (f *fetcher) take(c *cursor, part *fetchedPart, took time.Duration) error {
-	c.high.Store(part.high)
-	batches, records, next, err := whole(part.batches, c.next)
-	if len(batches) == 0 && err == nil && len(part.batches) > 0 {
+func (f *fetcher) take(c *cursor, part *driver.Fetched, took time.Duration) error {
+	c.high.Store(part.End)
+	batches, records, next, err := whole(part.Batches, c.next)
+	if len(batches) == 0 && err == nil && len(part.Batches) > 0 {
 		c.bytes = min(2*c.bytes, growBytes) // a batch larger than was asked for
 		return nil
 	}
@@ -275,7 +287,7 @@ func (f *fetcher) take(c *cursor, part *fetchedPart, took time.Duration) error {
 	c.ahead++
 	f.mu.Unlock()
 	f.events.fetched(f.topic, c.partition, records, len(batches), took)
-	c.out <- chunk{c, committed(batches, part.aborted), records, c.next, next}
+	c.out <- chunk{c, committed(batches, part.Aborted), records, c.next, next}
 	c.next, c.wait = next, newBackoff()
 	return nil
 }
@@ -298,7 +310,7 @@ func (f *fetcher) reset(c *cursor) {
 	}
 	f.events.outOfRange(f.topic, c.partition, c.next, first[0])
 	if first[0] == c.next {
-		f.later(c, kafkago.OffsetOutOfRange)
+		f.later(c, driver.OffsetOutOfRange)
 		return
 	}
 	c.next = first[0]

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/connectors/kafka/driver"
 	"weir/schemas"
 )
 
@@ -14,12 +15,12 @@ func TestCursorPauses(t *testing.T) {
 	f := newFetcher(context.Background(), nil, "t", &Events{})
 	out := make(chan chunk, chunksAhead)
 	c := newCursor(0, 0, out)
-	answer := fetchedPart{batches: encoded(time.Now(), schemas.Message{Value: []byte("a")})[4:]}
+	answer := driver.Fetched{Batches: encoded(time.Now(), schemas.Message{Value: []byte("a")})}
 	for i, full := range []bool{false, true} {
 		if err := f.take(c, &answer, 0); err != nil {
 			t.Fatal(err)
 		}
-		answer.batches = edit(answer.batches, func(b []byte) { b[7]++ }) // the next offset
+		answer.Batches = edit(answer.Batches, func(b []byte) { b[7]++ }) // the next offset
 		check(t, fmt.Sprint("full after ", i+1), fmt.Sprint(f.full(c)), fmt.Sprint(full))
 	}
 }

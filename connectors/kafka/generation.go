@@ -6,10 +6,10 @@ import (
 	"sync"
 	"sync/atomic"
 
-	kafkago "github.com/segmentio/kafka-go"
+	"weir/connectors/kafka/driver"
 )
 
-// A generation is the time between two rebalances of the group. kafka-go knows only the eager protocol, in
+// A generation is the time between two rebalances of the group. Drivers know only the eager protocol, in
 // which a member gives up all partitions before it joins again, and waits in that join until every other
 // member has joined too or its session has ended. So nothing that works lives in a generation: it only says
 // which partitions are ours, may be opened, and with which number to commit.
@@ -31,21 +31,14 @@ func (g *generation) end() {
 func (g *generation) over() bool { return g.ended.Load() }
 
 // generation takes over what a new generation assigns, and returns when it has ended.
-func (m *member) generation(kg *kafkago.Generation) {
-	g := &generation{id: kg.ID, memberID: kg.MemberID}
-	for _, a := range kg.Assignments[m.Topic] {
-		g.partitions = append(g.partitions, int32(a.ID))
-	}
+func (m *member) generation(next *driver.Generation) {
+	g := &generation{id: next.ID, memberID: next.Member, partitions: next.Partitions}
 	g.ctx, g.cancel = context.WithCancel(m.taking)
 	m.Events.rebalanced(g.id, g.partitions)
 	m.adopt(g)
-	ended := make(chan struct{})
-	kg.Start(func(life context.Context) {
-		defer close(ended)
-		<-life.Done()
-		m.conclude(g)
-	})
-	<-ended
+	<-next.Over
+	m.conclude(g)
+	next.Release()
 }
 
 // adopt opens partitions that are new, and drops those that are ours no longer.

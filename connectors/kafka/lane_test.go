@@ -27,7 +27,7 @@ func sent(t *testing.T, l *lane) (out []string) {
 	if b == nil {
 		return nil
 	}
-	err := eachRecord(0, b.raw[4:], 0, func(r *schemas.Record) error {
+	err := eachRecord(0, b.raw, 0, func(r *schemas.Record) error {
 		out = append(out, string(r.Value[:1]))
 		return nil
 	})

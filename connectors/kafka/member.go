@@ -7,8 +7,7 @@ import (
 	"sync"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
-
+	"weir/connectors/kafka/driver"
 	"weir/pipeline"
 )
 
@@ -51,9 +50,7 @@ func newMember(ctx context.Context, s *Source, open openFunc) *member {
 // run is a member of the group until ctx ends or something fails for good.
 func (m *member) run(ctx context.Context) error {
 	defer m.cancelWork()
-	set := newConns(m.Client.opts)
-	defer set.close()
-	group, err := m.join(set)
+	group, err := m.join()
 	if err != nil {
 		return fmt.Errorf("kafka: group %s: %w", m.Group, err)
 	}
@@ -67,39 +64,28 @@ func (m *member) run(ctx context.Context) error {
 	}
 	m.stopTaking()
 	m.drain(m.owned())
-	m.leave(group, set)
+	m.leave(group)
 	loops.Wait()
 	m.running.Wait()
 	m.f.join()
 	return m.err
 }
 
-func (m *member) join(set *conns) (*kafkago.ConsumerGroup, error) {
-	return kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
-		ID:                    m.Group,
-		Brokers:               m.Client.opts.Brokers,
-		Topics:                []string{m.Topic},
-		Dialer:                &kafkago.Dialer{ClientID: m.Client.opts.ClientID, Timeout: m.Client.opts.DialTimeout, DialFunc: set.DialContext},
-		GroupBalancers:        []kafkago.GroupBalancer{sticky{m.Topic, m.Digest, m.claim}},
-		HeartbeatInterval:     m.Heartbeat,
-		SessionTimeout:        m.Session,
-		RebalanceTimeout:      m.Rebalance,
-		JoinGroupBackoff:      m.JoinBackoff,
-		WatchPartitionChanges: true,
-		StartOffset:           kafkago.FirstOffset,
-	})
+func (m *member) join() (driver.Group, error) {
+	return m.Client.cluster.Join(driver.GroupOptions{Group: m.Group, Topic: m.Topic, Balancer: sticky{m.Digest, m.claim},
+		Session: m.Session, Heartbeat: m.Heartbeat, Rebalance: m.Rebalance, Backoff: m.JoinBackoff})
 }
 
 // follow goes through the generations of the group until it is left.
-func (m *member) follow(group *kafkago.ConsumerGroup) {
+func (m *member) follow(group driver.Group) {
 	for {
-		kg, err := group.Next(m.work)
+		next, err := group.Next(m.work)
 		switch {
 		case err == nil:
-			m.generation(kg)
-		case errors.Is(err, kafkago.ErrGroupClosed), m.work.Err() != nil:
+			m.generation(next)
+		case errors.Is(err, driver.ErrLeft), m.work.Err() != nil:
 			return
-		default: // kafka-go has its own pause
+		default: // the driver has its own pause
 			m.failed(err)
 		}
 	}
@@ -109,11 +95,11 @@ func (m *member) follow(group *kafkago.ConsumerGroup) {
 func (m *member) failed(err error) {
 	err = fmt.Errorf("kafka: group %s: %w", m.Group, readable(err))
 	switch {
-	case errors.Is(err, kafkago.InconsistentGroupProtocol):
+	case errors.Is(err, driver.InconsistentGroupProtocol):
 		m.Events.refused(err)
-	case errors.Is(err, kafkago.InvalidSessionTimeout):
+	case errors.Is(err, driver.InvalidSessionTimeout):
 		m.stop(pipeline.Permanent(fmt.Errorf("%w: the broker's group.min.session.timeout.ms is above %v", err, m.Session)))
-	case errors.Is(err, kafkago.GroupAuthorizationFailed), errors.Is(err, kafkago.TopicAuthorizationFailed):
+	case errors.Is(err, driver.GroupAuthorizationFailed), errors.Is(err, driver.TopicAuthorizationFailed):
 		m.stop(pipeline.Permanent(err))
 	default:
 		m.Events.retry(err)
@@ -148,21 +134,9 @@ func (m *member) drain(shards []*shard) {
 	}
 }
 
-// leave leaves the group. kafka-go waits for requests in flight; a join waits for other members and is broken
-// off. Then kafka-go forgets who it was, and the group would wait for its session if we did not say goodbye.
-func (m *member) leave(group *kafkago.ConsumerGroup, set *conns) {
-	g := m.newest()
-	joining := g == nil || g.over()
-	if joining {
-		set.reset()
-	}
-	last := time.AfterFunc(leaveWithin, set.close)
-	defer last.Stop()
-	group.Close()
-	if joining && g != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(m.work), leaveWithin)
-		defer cancel()
-		_, _ = m.Client.kafka.LeaveGroup(ctx, &kafkago.LeaveGroupRequest{GroupID: m.Group,
-			Members: []kafkago.LeaveGroupRequestMember{{ID: g.memberID}}}) // or else the session ends by itself
-	}
+// leave leaves the group; or else the others would wait for the session.
+func (m *member) leave(group driver.Group) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.work), leaveWithin)
+	defer cancel()
+	group.Leave(ctx)
 }

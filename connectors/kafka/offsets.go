@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol/listoffsets"
 	"golang.org/x/sync/errgroup"
+
+	"weir/connectors/kafka/driver"
 )
 
 // Start is a place in every partition of a topic: Earliest, Latest, At a time, or Exactly an offset.
@@ -17,9 +17,9 @@ type Start int64
 
 const (
 	// Latest is the end of a partition, where the next record will be.
-	Latest Start = -1
+	Latest = Start(driver.End)
 	// Earliest is the first record that still exists.
-	Earliest Start = -2
+	Earliest = Start(driver.First)
 )
 
 // At is the first record stamped at t or later, the end where there is none.
@@ -119,31 +119,28 @@ const stableEnd = math.MinInt64
 
 func (c *Client) listFrom(ctx context.Context, leader int32, topic string, ps []int32, stamp int64,
 	mu *sync.Mutex, offsets map[int32]int64) error {
-	isolation := kafkago.ReadUncommitted
+	q := driver.OffsetQuery{Topic: topic, Partitions: ps, Time: stamp}
 	if stamp == stableEnd {
-		stamp, isolation = Latest.time(), kafkago.ReadCommitted
+		q.Time, q.Committed = driver.End, true
 	}
-	rt := listoffsets.RequestTopic{Topic: topic}
-	for _, p := range ps {
-		rt.Partitions = append(rt.Partitions, listoffsets.RequestPartition{Partition: p, CurrentLeaderEpoch: -1, Timestamp: stamp})
-	}
-	req := &listoffsets.Request{ReplicaID: -1, IsolationLevel: int8(isolation), Topics: []listoffsets.RequestTopic{rt}}
-	res, err := send[*listoffsets.Response](ctx, c, leader, req, requestTimeout, nil)
+	var found []driver.Offset
+	err := c.request(ctx, requestTimeout, func(ctx context.Context) (err error) {
+		found, err = c.cluster.Offsets(ctx, leader, q)
+		return err
+	})
 	if err != nil {
 		c.topics.forget(topic)
 		return err
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	for _, t := range res.Topics {
-		for _, p := range t.Partitions {
-			if p.ErrorCode != 0 {
-				c.topics.forget(topic)
-				err = fmt.Errorf("partition %d: %w", p.Partition, kafkago.Error(p.ErrorCode))
-				continue
-			}
-			offsets[p.Partition] = p.Offset
+	for _, o := range found {
+		if o.Err != nil {
+			c.topics.forget(topic)
+			err = fmt.Errorf("partition %d: %w", o.Partition, o.Err)
+			continue
 		}
+		offsets[o.Partition] = o.Offset
 	}
 	return err
 }

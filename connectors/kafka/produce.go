@@ -1,18 +1,13 @@
 package kafka
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
-	produceapi "github.com/segmentio/kafka-go/protocol/produce"
-	"github.com/segmentio/kafka-go/protocol/rawproduce"
-
+	"weir/connectors/kafka/driver"
 	"weir/schemas"
 )
 
@@ -161,7 +156,7 @@ func (p *producer) route(l *lane) (leader int32, ok bool) {
 
 // pause waits before a lane is tried again. It returns false where that makes no sense.
 func (p *producer) pause(l *lane, err error) bool {
-	missing := unknownTopic(err) || errors.Is(err, kafkago.UnknownTopicOrPartition)
+	missing := unknownTopic(err) || errors.Is(err, driver.UnknownTopicOrPartition)
 	if !missing {
 		l.missing = time.Time{}
 	} else if l.missing.IsZero() {
@@ -191,7 +186,7 @@ func (p *producer) pause(l *lane, err error) bool {
 // request sends one batch of each lane to their leader and returns the lanes that have more to send there.
 // A lane that failed goes its own way, so that it delays no other.
 func (p *producer) request(leader int32, lanes []*lane) (again []*lane) {
-	req := &rawproduce.Request{Acks: int16(kafkago.RequireAll), Timeout: int32(requestTimeout / time.Millisecond / 2)}
+	var batches []driver.Batch
 	flying := map[place]*lane{}
 	now, size := time.Now(), 0
 	for i, l := range lanes {
@@ -209,21 +204,23 @@ func (p *producer) request(leader int32, lanes []*lane) (again []*lane) {
 		}
 		size += len(b.raw)
 		flying[place{l.topic, l.partition}] = l
-		addBatch(req, l, b)
+		batches = append(batches, driver.Batch{Place: driver.Place{Topic: l.topic, Partition: l.partition}, Raw: b.raw})
 	}
 	if len(flying) == 0 {
 		return again
 	}
-	res, err := send[*produceapi.Response](p.c.ctx, p.c, leader, req, requestTimeout, nil)
+	var stored []driver.Stored
+	err := p.c.request(p.c.ctx, requestTimeout, func(ctx context.Context) (err error) {
+		stored, err = p.c.cluster.Produce(ctx, leader, batches)
+		return err
+	})
 	took := time.Since(now)
 	if err == nil {
-		for _, t := range res.Topics {
-			for _, r := range t.Partitions {
-				at := place{t.Topic, r.Partition}
-				if l := flying[at]; l != nil {
-					delete(flying, at)
-					again = p.result(again, l, r.BaseOffset, code(r.ErrorCode), took)
-				}
+		for _, st := range stored {
+			at := place{st.Topic, st.Partition}
+			if l := flying[at]; l != nil {
+				delete(flying, at)
+				again = p.result(again, l, st.Base, st.Err, took)
 			}
 		}
 		err = errors.New("the broker's answer lacks the partition")
@@ -234,22 +231,11 @@ func (p *producer) request(leader int32, lanes []*lane) (again []*lane) {
 	return again
 }
 
-func addBatch(req *rawproduce.Request, l *lane, b *batch) {
-	rp := rawproduce.RequestPartition{Partition: l.partition, RecordSet: protocol.RawRecordSet{Reader: bytes.NewReader(b.raw)}}
-	for i := range req.Topics {
-		if t := &req.Topics[i]; t.Topic == l.topic {
-			t.Partitions = append(t.Partitions, rp)
-			return
-		}
-	}
-	req.Topics = append(req.Topics, rawproduce.RequestTopic{Topic: l.topic, Partitions: []rawproduce.RequestPartition{rp}})
-}
-
 // result ends or repeats a lane's batch, and appends the lane to again where it may go on at once.
 func (p *producer) result(again []*lane, l *lane, base int64, err error, took time.Duration) []*lane {
 	records, size := l.batch.records, len(l.batch.raw)
 	switch {
-	case err == nil, l.fenced() && errors.Is(err, kafkago.DuplicateSequenceNumber): // it was stored before
+	case err == nil, l.fenced() && errors.Is(err, driver.DuplicateSequenceNumber): // it was stored before
 		l.acknowledge(base)
 		l.wait = newBackoff()
 		p.c.opts.Events.produced(l.topic, l.partition, records, size, took)

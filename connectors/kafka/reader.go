@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	kafkago "github.com/segmentio/kafka-go"
+	"weir/connectors/kafka/driver"
 
 	"weir/schemas"
 )
@@ -68,31 +68,23 @@ func (c *Client) Committed(ctx context.Context, group, topic string) ([]int64, e
 	if err != nil {
 		return nil, err
 	}
-	offsets := make([]int64, n)
-	all := make([]int, n)
+	offsets, all := make([]int64, n), make([]int32, n)
 	for i := range offsets {
-		offsets[i], all[i] = -1, i
+		offsets[i], all[i] = -1, int32(i)
 	}
 	err = c.retry(ctx, func() error {
-		res, err := c.kafka.OffsetFetch(ctx, &kafkago.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{topic: all}})
-		if err == nil {
-			err = res.Error
-		}
-		if errors.Is(err, kafkago.GroupIdNotFound) { // some brokers say so of a group that committed nothing
+		var found map[int32]driver.Committed
+		err := c.request(ctx, requestTimeout, func(ctx context.Context) (err error) {
+			found, err = c.cluster.Committed(ctx, group, topic, all)
+			return err
+		})
+		if errors.Is(err, driver.GroupIDNotFound) { // some brokers say so of a group that committed nothing
 			return nil
 		}
-		if err != nil {
-			return readable(err)
+		for id, at := range found {
+			offsets[id] = at.Offset
 		}
-		for _, p := range res.Topics[topic] {
-			if p.Error != nil {
-				return p.Error
-			}
-			if p.Partition < n {
-				offsets[p.Partition] = p.CommittedOffset
-			}
-		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("kafka: committed offsets of group %s: %w", group, err)

@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
-	kafkago "github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"weir/connectors/kafka"
+	"weir/connectors/kafka/driver"
 	"weir/pipeline"
 )
 
@@ -305,7 +306,7 @@ func TestOldGenerationDoesNotCommit(t *testing.T) {
 		zombie.await(t, []string{"a", "b"})
 		for {
 			err := receive(t, "refusal of the commit", zombie.retried)
-			if errors.Is(err, kafkago.UnknownMemberId) || errors.Is(err, kafkago.IllegalGeneration) {
+			if errors.Is(err, driver.Code(kerr.UnknownMemberID.Code)) || errors.Is(err, driver.Code(kerr.IllegalGeneration.Code)) {
 				break
 			}
 		}
@@ -352,7 +353,7 @@ func TestMiscountReopensAtOnce(t *testing.T) {
 	var failed atomic.Bool
 	r.deliver = func(context.Context, pipeline.Partition, arrow.Record) error {
 		if !failed.Swap(true) {
-			return &kafka.FencedError{Topic: topic, Cause: kafkago.OutOfOrderSequenceNumber}
+			return &kafka.FencedError{Topic: topic, Cause: driver.OutOfOrderSequenceNumber}
 		}
 		return nil
 	}
@@ -408,7 +409,7 @@ func TestDigestsDoNotMix(t *testing.T) {
 		opens(t, old, 1)
 		other.start(t)
 		for range 2 { // it goes on asking
-			if err := receive(t, "refusal", refused); !errors.Is(err, kafkago.InconsistentGroupProtocol) {
+			if err := receive(t, "refusal", refused); !errors.Is(err, driver.InconsistentGroupProtocol) {
 				t.Errorf("refused with %v", err)
 			}
 		}

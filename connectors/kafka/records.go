@@ -12,6 +12,7 @@ import (
 
 	"github.com/segmentio/kafka-go/compress"
 
+	"weir/connectors/kafka/driver"
 	"weir/schemas"
 )
 
@@ -85,11 +86,11 @@ func whole(b []byte, from int64) (batches []byte, records int, next int64, err e
 
 // committed leaves out the batches of transactions that were given up. The broker sends them along with a list
 // of where each begins; where it ends, a marker of the same producer stands.
-func committed(b []byte, gone []aborted) []byte {
+func committed(b []byte, gone []driver.Aborted) []byte {
 	if len(gone) == 0 {
 		return b
 	}
-	slices.SortFunc(gone, func(a, b aborted) int { return cmp.Compare(a.first, b.first) })
+	slices.SortFunc(gone, func(a, b driver.Aborted) int { return cmp.Compare(a.First, b.First) })
 	kept := make([]byte, 0, len(b))
 	void := map[int64]bool{} // producers whose transaction is being given up
 	for len(b) > 0 {
@@ -97,8 +98,8 @@ func committed(b []byte, gone []aborted) []byte {
 		if err != nil {
 			break // checked before
 		}
-		for ; len(gone) > 0 && gone[0].first < h.end; gone = gone[1:] {
-			void[gone[0].producer] = true
+		for ; len(gone) > 0 && gone[0].First < h.end; gone = gone[1:] {
+			void[gone[0].Producer] = true
 		}
 		switch {
 		case h.attributes&attrControl != 0:

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
-
+	"weir/connectors/kafka/driver"
 	"weir/pipeline"
 )
 
@@ -93,11 +92,11 @@ func (s *shard) park() error {
 
 // superseded says whether a write was refused because of a newer epoch.
 func superseded(err error) bool {
-	return errors.Is(err, kafkago.InvalidProducerEpoch) || errors.Is(err, kafkago.ProducerFenced)
+	return errors.Is(err, driver.InvalidProducerEpoch) || errors.Is(err, driver.ProducerFenced)
 }
 
 // miscounted says whether the broker has lost the state of our writer, or we have; nobody took over.
 func miscounted(err error) bool {
-	return errors.Is(err, kafkago.OutOfOrderSequenceNumber) || errors.Is(err, kafkago.UnknownProducerId) ||
-		errors.Is(err, kafkago.InvalidProducerIDMapping)
+	return errors.Is(err, driver.OutOfOrderSequenceNumber) || errors.Is(err, driver.UnknownProducerID) ||
+		errors.Is(err, driver.InvalidProducerIDMapping)
 }

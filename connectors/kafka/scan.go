@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"weir/pipeline"
 	"weir/schemas"
@@ -110,22 +109,18 @@ func (c *Client) readSome(ctx context.Context, at place, cur *cursor) (batches [
 	if err != nil {
 		return nil, 0, err
 	}
-	req := fetchRequest(at.topic, []*cursor{cur}, int32(longPoll/time.Millisecond))
-	res, err := send[*fetched](ctx, c, leader, req, pollPatience, readFetched)
-	if err == nil {
-		err = code(res.code)
-	}
+	parts, err := c.fetch(ctx, leader, at.topic, []*cursor{cur}, longPoll, false)
 	if err != nil {
 		return nil, 0, err
 	}
-	for _, p := range res.parts {
-		if p.partition != at.partition {
+	for _, p := range parts {
+		if p.Partition != at.partition {
 			continue
 		}
-		if err := code(p.code); err != nil {
-			return nil, 0, err
+		if p.Err != nil {
+			return nil, 0, p.Err
 		}
-		batches, _, next, err := whole(p.batches, cur.next)
+		batches, _, next, err := whole(p.Batches, cur.next)
 		return batches, next, err
 	}
 	return nil, 0, fmt.Errorf("the broker's answer lacks the partition")

@@ -2,12 +2,12 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol/metadata"
+	"weir/connectors/kafka/driver"
 )
 
 // topics is what the client knows of the topics that it uses: their partitions' leaders. An entry is asked
@@ -83,11 +83,11 @@ func (t *topics) leader(ctx context.Context, name string, partition int32) (int3
 	}
 	if partition < 0 || int(partition) >= len(k.leaders) {
 		return -1, fmt.Errorf("kafka: topic %s has %d partitions, no partition %d: %w",
-			name, len(k.leaders), partition, kafkago.UnknownTopicOrPartition)
+			name, len(k.leaders), partition, driver.UnknownTopicOrPartition)
 	}
 	if k.leaders[partition] < 0 {
 		t.forget(name)
-		return -1, fmt.Errorf("kafka: %s/%d: %w", name, partition, kafkago.LeaderNotAvailable)
+		return -1, fmt.Errorf("kafka: %s/%d: %w", name, partition, driver.LeaderNotAvailable)
 	}
 	return k.leaders[partition], nil
 }
@@ -110,34 +110,32 @@ func (t *topics) rotate(name string) uint32 {
 	return n
 }
 
-func describe(m *metadata.Response, name string) (*topic, error) {
-	for _, mt := range m.Topics {
-		if mt.Name != name {
+func describe(m driver.Metadata, name string) (*topic, error) {
+	for _, t := range m.Topics {
+		if t.Name != name {
 			continue
 		}
-		switch err := kafkago.Error(mt.ErrorCode); err {
-		case 0, kafkago.LeaderNotAvailable: // told again by partition
-		case kafkago.UnknownTopicOrPartition, kafkago.UnknownTopicID:
+		switch {
+		case t.Err == nil, errors.Is(t.Err, driver.LeaderNotAvailable): // told again by partition
+		case errors.Is(t.Err, driver.UnknownTopicOrPartition), errors.Is(t.Err, driver.UnknownTopicID):
 			return nil, &UnknownTopicError{name}
 		default:
-			return nil, fmt.Errorf("kafka: topic %s: %w", name, err)
+			return nil, fmt.Errorf("kafka: topic %s: %w", name, t.Err)
 		}
-		k := &topic{leaders: make([]int32, len(mt.Partitions)), at: time.Now()}
-		for _, p := range mt.Partitions {
-			if int(p.PartitionIndex) < len(k.leaders) {
-				k.leaders[p.PartitionIndex] = p.LeaderID
-			}
-		}
-		return k, nil
+		return &topic{leaders: t.Leaders, at: time.Now()}, nil
 	}
 	return nil, &UnknownTopicError{name}
 }
 
 // metadata asks any broker about topics; none are named: about the brokers alone.
-func (c *Client) metadata(ctx context.Context, names []string) (*metadata.Response, error) {
-	return c.metadataFrom(ctx, -1, names)
+func (c *Client) metadata(ctx context.Context, names []string) (driver.Metadata, error) {
+	return c.metadataFrom(ctx, driver.AnyBroker, names)
 }
 
-func (c *Client) metadataFrom(ctx context.Context, broker int32, names []string) (*metadata.Response, error) {
-	return send[*metadata.Response](ctx, c, broker, &metadata.Request{TopicNames: names}, requestTimeout, nil)
+func (c *Client) metadataFrom(ctx context.Context, broker int32, names []string) (m driver.Metadata, err error) {
+	err = c.request(ctx, requestTimeout, func(ctx context.Context) error {
+		m, err = c.cluster.Metadata(ctx, broker, names)
+		return err
+	})
+	return m, err
 }

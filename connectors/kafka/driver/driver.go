@@ -29,8 +29,7 @@ type Cluster interface {
 	Topics
 	Groups
 	Identities
-	// Close breaks all connections. Requests in flight fail at once, later ones at once too, and nothing runs any
-	// more when it returns. Groups are left before.
+	// Close breaks all connections. Requests in flight fail at once, and so do later ones. Groups are left before.
 	Close() error
 }
 

@@ -1,33 +1,50 @@
-package kafka
+package kafkago
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
 
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/fetch"
+
+	"weir/connectors/kafka/driver"
 )
+
+// Fetch implements driver.Log.
+func (c *Cluster) Fetch(ctx context.Context, broker int32, f driver.Fetch) ([]driver.Fetched, error) {
+	rt := fetch.RequestTopic{Topic: f.Topic, Partitions: make([]fetch.RequestPartition, len(f.Partitions))}
+	for i, p := range f.Partitions {
+		rt.Partitions[i] = fetch.RequestPartition{Partition: p.Partition, CurrentLeaderEpoch: -1,
+			FetchOffset: p.From, LogStartOffset: -1, PartitionMaxBytes: p.MaxBytes}
+	}
+	req := &fetch.Request{ReplicaID: -1, MaxWaitTime: f.Wait, MinBytes: 1, MaxBytes: f.MaxBytes,
+		IsolationLevel: isolation(f.Committed), SessionEpoch: -1, Topics: []fetch.RequestTopic{rt}}
+	res, err := send[*fetched](ctx, c, broker, req, readFetched)
+	if err == nil {
+		err = driver.CodeError(res.code)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return res.parts, nil
+}
+
+// isolation is a request's: committed hides transactions that are open.
+func isolation(committed bool) int8 {
+	if committed {
+		return int8(kafkago.ReadCommitted)
+	}
+	return int8(kafkago.ReadUncommitted)
+}
 
 // fetched is the answer to a fetch request. kafka-go's own decoder copies every value twice, and one batch
 // with a wrong checksum fails the partitions beside it; this one only splits the answer.
 type fetched struct {
 	code  int16
-	parts []fetchedPart
-}
-
-type fetchedPart struct {
-	topic     string
-	partition int32
-	code      int16
-	high      int64 // offset that the next record will have
-	aborted   []aborted
-	batches   []byte
-}
-
-// aborted is a transaction that was given up: the producer's batches from first on are void, up to its marker.
-type aborted struct {
-	producer, first int64
+	parts []driver.Fetched
 }
 
 // ApiKey implements protocol.Message.
@@ -44,7 +61,7 @@ func readFetched(r io.Reader, version int16) (protocol.Message, error) {
 	}
 	size := int32(binary.BigEndian.Uint32(head[:]))
 	if size < 4 || size > answerBytes {
-		return nil, fmt.Errorf("kafka: answer of %d bytes", size)
+		return nil, fmt.Errorf("answer of %d bytes", size)
 	}
 	b := make([]byte, size)
 	if _, err := io.ReadFull(r, b); err != nil {
@@ -62,25 +79,25 @@ func parseFetched(b []byte, version int16) (*fetched, error) {
 		d.int32() // session
 	}
 	for range d.count() {
-		topic := string(d.take(int(d.int16())))
+		d.take(int(d.int16())) // the topic: it was the only one in the request
 		for range d.count() {
-			p := fetchedPart{topic: topic, partition: d.int32(), code: d.int16(), high: d.int64()}
+			p := driver.Fetched{Partition: d.int32(), Err: driver.CodeError(d.int16()), End: d.int64()}
 			d.int64() // last stable offset
 			if version >= 5 {
 				d.int64() // log start offset
 			}
 			for range d.count() {
-				p.aborted = append(p.aborted, aborted{d.int64(), d.int64()})
+				p.Aborted = append(p.Aborted, driver.Aborted{Producer: d.int64(), First: d.int64()})
 			}
 			if version >= 11 {
 				d.int32() // preferred replica
 			}
-			p.batches = d.take(int(max(d.int32(), 0)))
+			p.Batches = d.take(int(max(d.int32(), 0)))
 			f.parts = append(f.parts, p)
 		}
 	}
 	if d.bad {
-		return nil, fmt.Errorf("kafka: malformed answer to a fetch")
+		return nil, fmt.Errorf("malformed answer to a fetch")
 	}
 	return f, nil
 }
@@ -129,15 +146,4 @@ func (d *fields) count() int {
 		d.bad, n = true, 0
 	}
 	return max(n, 0)
-}
-
-// fetchRequest asks for the records of some partitions of one leader.
-func fetchRequest(topic string, cs []*cursor, wait int32) *fetch.Request {
-	rt := fetch.RequestTopic{Topic: topic, Partitions: make([]fetch.RequestPartition, len(cs))}
-	for i, c := range cs {
-		rt.Partitions[i] = fetch.RequestPartition{Partition: c.partition, CurrentLeaderEpoch: -1,
-			FetchOffset: c.next, LogStartOffset: -1, PartitionMaxBytes: c.bytes}
-	}
-	return &fetch.Request{ReplicaID: -1, MaxWaitTime: wait, MinBytes: 1, MaxBytes: pollBytes,
-		SessionEpoch: -1, Topics: []fetch.RequestTopic{rt}}
 }

@@ -1,12 +1,13 @@
-package kafka
+package kafkago
 
 import (
 	"context"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/segmentio/kafka-go/protocol"
+
+	"weir/connectors/kafka/driver"
 )
 
 // exchange is one request to one broker. It takes kafka-go's connections, API versions and encoders, but
@@ -21,6 +22,7 @@ type exchange struct {
 	client           string                                                     // client id
 	read             func(r io.Reader, version int16) (protocol.Message, error) // nil: kafka-go's decoder
 	version          int16
+	known            bool // by the broker
 }
 
 // answer hides a response's type from kafka-go's transport, which would otherwise wait for created topics
@@ -34,7 +36,7 @@ func (e *exchange) Broker(protocol.Cluster) (protocol.Broker, error) {
 
 // Required implements protocol.RawExchanger.
 func (e *exchange) Required(versions map[protocol.ApiKey]int16) bool {
-	e.version = versions[e.ApiKey()]
+	e.version, e.known = versions[e.ApiKey()]
 	return true
 }
 
@@ -42,6 +44,12 @@ func (e *exchange) Required(versions map[protocol.ApiKey]int16) bool {
 // may have the same correlation id.
 func (e *exchange) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	const correlation = 1
+	if !e.known { // some brokers close the connection on what they do not know, which looks like the network's fault
+		return answer{}, driver.UnsupportedVersion
+	}
+	if m, ok := e.Message.(protocol.PreparedMessage); ok {
+		m.Prepare(e.version)
+	}
 	if err := protocol.WriteRequest(rw, e.version, correlation, e.client, e.Message); err != nil {
 		return nil, err
 	}
@@ -51,29 +59,26 @@ func (e *exchange) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	}
 	id, m, err := protocol.ReadResponse(rw, e.ApiKey(), e.version)
 	if err == nil && id != correlation {
-		err = fmt.Errorf("kafka: answer to request %d, want %d", id, correlation)
+		err = fmt.Errorf("answer to request %d, want %d", id, correlation)
 	}
 	return answer{m}, err
 }
 
-// send gives req to a broker (-1: any) and returns its answer. It gives up after timeout: kafka-go itself
-// would wait for ever on a broker that hangs.
-func send[T protocol.Message](ctx context.Context, c *Client, broker int32, req protocol.Message,
-	timeout time.Duration, read func(io.Reader, int16) (protocol.Message, error)) (T, error) {
+// send gives req to a broker (driver.AnyBroker: any) and returns its answer.
+func send[T protocol.Message](ctx context.Context, c *Cluster, broker int32, req protocol.Message,
+	read func(io.Reader, int16) (protocol.Message, error)) (T, error) {
 	var none T
 	if c.ctx.Err() != nil {
 		return none, errClosed
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	m, err := c.transport.RoundTrip(ctx, c.addr, &exchange{Message: req, broker: broker, client: c.opts.ClientID, read: read})
+	m, err := c.transport.RoundTrip(ctx, c.addr, &exchange{Message: req, broker: broker, client: c.o.ClientID, read: read})
 	if err != nil {
-		return none, readable(err)
+		return none, coded(err)
 	}
 	a, _ := m.(answer)
 	res, ok := a.Message.(T)
 	if !ok {
-		return none, fmt.Errorf("kafka: unexpected answer %T to %s", a.Message, req.ApiKey())
+		return none, fmt.Errorf("unexpected answer %T to %s", a.Message, req.ApiKey())
 	}
 	return res, nil
 }

@@ -1,10 +1,12 @@
-package kafka
+package kafkago
 
 import (
 	"context"
 	"net"
 	"sync"
 	"time"
+
+	"weir/connectors/kafka/driver"
 )
 
 // conns remembers the connections that are open, so that closing does not have to wait for the answers of
@@ -22,7 +24,7 @@ type conn struct {
 	set *conns
 }
 
-func newConns(o Options) *conns {
+func newConns(o driver.Options) *conns {
 	dial := o.Dialer
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: o.DialTimeout, KeepAlive: 15 * time.Second}).DialContext
