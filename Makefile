@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kafka test-faults lint bench build runtime fuzz models calibrate models-report sample prerequisites clean
+.PHONY: help demo test test-kafka test-faults lint bench bench-delivery bench-hops bench-partitions build runtime fuzz models calibrate models-report sample prerequisites clean
 
 EXAMPLE := examples/fashion
 SPEC ?= $(EXAMPLE)/fashion.yaml
@@ -12,7 +12,7 @@ PYTHON ?= /usr/bin/python3
 
 help: ## list the commands
 	@echo 'usage: make COMMAND'
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name what; do printf '  %-14s %s\n' "$$name" "$$what"; done
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name what; do printf '  %-17s %s\n' "$$name" "$$what"; done
 
 demo: build ## run the example on the embedded broker, live in the terminal (ARGS="--queries 5000 --json")
 	@bin/weir demo --pipeline $(SPEC) $(ARGS)
@@ -31,6 +31,15 @@ lint: ## vet, staticcheck, gofmt, and the syntax of the scripts
 
 bench: build ## measure each speed beside its floor (ARGS is passed on)
 	@go run ./bench $(ARGS)
+
+bench-delivery: build ## the price of the exactly-once effect, on a real Kafka (needs Java 17 and Maven)
+	@go run ./bench -run delivery $(ARGS)
+
+bench-hops: build ## two hops through a real Kafka, beside a hand-written loop with two
+	@go run ./bench -run hops $(ARGS)
+
+bench-partitions: build ## what a query costs with 100 partitions, beside 4, on a real Kafka
+	@go run ./bench -run partitions $(ARGS)
 
 build: runtime ## build bin/weir
 	@go build -o bin/weir ./cmd/weir

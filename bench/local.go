@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -31,15 +30,6 @@ func (w work) rate(ctx context.Context, d time.Duration) (float64, error) {
 		n += k
 	}
 	return float64(n) / (cpuTime() - used).Seconds(), nil
-}
-
-// cpuTime is what this process has used of all processors.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic("bench: " + err.Error()) // unreachable: the arguments are constant
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // compare alternates two works.

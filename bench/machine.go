@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -59,29 +58,6 @@ func cores() []string {
 		return nil
 	}
 	return ids
-}
-
-// pinSelf starts this program again on the core of the generator. Pinning from within would not reach the
-// threads that Go has started already.
-func pinSelf() error {
-	if os.Getenv(pinned) != "" {
-		return nil
-	}
-	ids := cores()
-	if ids == nil {
-		fmt.Fprintln(os.Stderr, "NOT PINNED: there are no two processors and taskset; all processes share the processors, and the figures say less")
-		return nil
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	taskset, err := exec.LookPath("taskset")
-	if err != nil {
-		return err
-	}
-	return syscall.Exec(taskset, append([]string{"taskset", "-c", ids[restCore], self}, os.Args[1:]...),
-		append(os.Environ(), pinned+"="+strings.Join(ids, " ")))
 }
 
 // A process is a child on one core. It ends with stop.
@@ -155,16 +131,15 @@ func (p *process) await(ctx context.Context, text string) (string, error) {
 	}
 }
 
-// freeze stops the process in its tracks until thaw.
-func (p *process) freeze() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
-func (p *process) thaw() error   { return p.cmd.Process.Signal(syscall.SIGCONT) }
-
 // cpu is the processor time that the process has used, 0 where the system does not tell.
-func (p *process) cpu() (time.Duration, error) {
-	if _, err := os.Stat("/proc/self/stat"); err != nil {
+func (p *process) cpu() (time.Duration, error) { return cpuOf(p.cmd.Process.Pid) }
+
+// cpuOf is the processor time that a process has used, 0 where the system does not tell, and of no process.
+func cpuOf(pid int) (time.Duration, error) {
+	if _, err := os.Stat("/proc/self/stat"); err != nil || pid == 0 {
 		return 0, nil
 	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
@@ -182,7 +157,7 @@ type meter struct {
 
 func (c *cluster) meter(s *subject) (m meter, err error) {
 	m = meter{began: time.Now(), rest: cpuTime()}
-	broker, err1 := c.broker.cpu()
+	broker, err1 := cpuOf(c.broker.pid)
 	m.rest += broker
 	m.subject, err = s.cpu()
 	return m, errors.Join(err, err1)
@@ -197,8 +172,8 @@ func (c *cluster) busy(s *subject, m meter) (subject, rest float64, err error) {
 
 // stop ends the process and waits for it.
 func (p *process) stop() {
-	_ = p.cmd.Process.Signal(syscall.SIGCONT)
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	_ = p.thaw()
+	_ = p.terminate()
 	late := time.AfterFunc(10*time.Second, func() { _ = p.cmd.Process.Kill() })
 	defer late.Stop()
 	_ = p.cmd.Wait() // how it ended matters to nobody any more

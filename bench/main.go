@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -23,6 +24,7 @@ type options struct {
 	AA      bool          // floor against floor
 	Dir     string        // for data
 	Weir    string        // the binary
+	Kafka   string        // address of a real Kafka that runs already
 	Broker  string        // address, for children
 	Profile string        // file for a CPU profile of the child
 
@@ -75,7 +77,8 @@ func run(ctx context.Context, args []string) error {
 func parse(args []string) (options, error) {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.StringVar(&o.Run, "run", "a,b,c,d", "which of the benchmarks, e.g. a,c")
+	f.StringVar(&o.Run, "run", "a,b,c,d", "which of the benchmarks, e.g. a,c; on a real Kafka: delivery, hops, partitions")
+	f.StringVar(&o.Kafka, "kafka", "", "HOST:PORT of a real Kafka that runs already; default: start one where it is needed")
 	f.IntVar(&o.Blocks, "blocks", 10, "blocks of each subject")
 	f.DurationVar(&o.Block, "block", 1500*time.Millisecond, "length of a block")
 	f.BoolVar(&o.AA, "aa", false, "measure the floor against itself: the ratios must be 1 within their bounds")
@@ -101,21 +104,41 @@ func (o options) all(ctx context.Context, emit func(Result)) error {
 			}
 		}
 	}
-	if !wants("c") && !wants("d") {
+	for _, set := range []struct {
+		open    func(context.Context) (server, error)
+		members []member
+	}{
+		{o.embedded, []member{{"c", (*cluster).throughput}, {"d", (*cluster).latency}}},
+		{o.real, []member{{"delivery", (*cluster).delivery}, {"hops", (*cluster).hops}, {"partitions", (*cluster).partitions}}},
+	} {
+		members := slices.DeleteFunc(set.members, func(m member) bool { return !wants(m.name) })
+		if err := o.on(ctx, set.open, members, emit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A member is a benchmark that needs a broker.
+type member struct {
+	name string
+	run  func(*cluster, context.Context, func(Result)) error
+}
+
+// on runs benchmarks on one broker.
+func (o options) on(ctx context.Context, open func(context.Context) (server, error), members []member, emit func(Result)) error {
+	if len(members) == 0 {
 		return nil
 	}
-	c, err := o.cluster(ctx)
+	c, err := o.cluster(ctx, open)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	if wants("c") {
-		if err := c.throughput(ctx, emit); err != nil {
-			return err
+	for _, m := range members {
+		if err := m.run(c, ctx, emit); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
 		}
-	}
-	if wants("d") {
-		return c.latency(ctx, emit)
 	}
 	return nil
 }

@@ -31,6 +31,19 @@ type Model struct {
 	Light string // model file
 	Heavy string // of a cascade, else ""
 	Gate  float32
+	// Cut puts a topic between Light and Heavy.
+	Cut bool
+	// Delivery is the spec's, "" its default.
+	Delivery string
+	// Partitions of the topics, 0 is a spec's default.
+	Partitions int
+}
+
+func (m Model) parts() int {
+	if m.Partitions > 0 {
+		return m.Partitions
+	}
+	return partitions
 }
 
 // The pipelines that are measured, by name.
@@ -58,9 +71,15 @@ models:
 	stages := "  - predict: {model: light}\n"
 	if m.Heavy != "" {
 		text += fmt.Sprintf("  heavy: {runtime: onnx, path: %s, inputs: {pixels: pixels}, scores: {output: logits, apply: softmax}}\n", absolute(m.Heavy))
-		stages += fmt.Sprintf("  - gate: {name: first, score: max_probability, at_least: %g}\n  - predict: {model: heavy}\n", m.Gate)
+		stages = fmt.Sprintf("  - segment: light\n%s  - gate: {name: first, score: max_probability, at_least: %g}\n  - segment: heavy\n  - predict: {model: heavy}\n", stages, m.Gate)
 	}
-	text += fmt.Sprintf("labels: %s\nstages:\n%stopics: {partitions: %d}\n", absolute(labelsFile), stages, partitions)
+	if m.Cut {
+		text += "layout: {cut: [heavy]}\n"
+	}
+	if m.Delivery != "" {
+		text += "delivery: " + m.Delivery + "\n"
+	}
+	text += fmt.Sprintf("labels: %s\nstages:\n%stopics: {partitions: %d}\n", absolute(labelsFile), stages, m.parts())
 	path := filepath.Join(dir, name+".yaml")
 	return path, os.WriteFile(path, []byte(text), 0o644)
 }

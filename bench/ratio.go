@@ -70,6 +70,21 @@ func alternate(n int, block func(ours bool) error) error {
 	return nil
 }
 
+// rotate runs n rounds of one block of each of k subjects, every other round in the opposite order.
+func rotate(n, k int, block func(subject int) error) error {
+	for round := range n {
+		for i := range k {
+			if round%2 == 1 {
+				i = k - 1 - i
+			}
+			if err := block(i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func mean(v []float64) float64 {
 	sum := 0.0
 	for _, x := range v {

@@ -46,3 +46,40 @@ func TestAlternate(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// Whatever comes first in one round comes last in the next.
+func TestRotate(t *testing.T) {
+	var got []int
+	if err := rotate(2, 3, func(i int) error {
+		got = append(got, i)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []int{0, 1, 2, 2, 1, 0}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// A strict aim is asked of the interval's far end, and a bound on ours of ours.
+func TestVerdict(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		r    Result
+		want string
+	}{
+		{"no aim", Result{Ratio: Ratio{9, 9, 9}}, ""},
+		{"the mean is enough", Result{Lower: true, Aim: 1.5, Ratio: Ratio{1.4, 1.3, 1.6}}, "met"},
+		{"the mean is too high", Result{Lower: true, Aim: 1.5, Ratio: Ratio{1.6, 1.3, 1.7}}, "MISSED"},
+		{"strict: the upper end is too high", Result{Lower: true, Strict: true, Aim: 1.5, Ratio: Ratio{1.4, 1.3, 1.6}}, "MISSED"},
+		{"strict: the upper end is low enough", Result{Lower: true, Strict: true, Aim: 1.5, Ratio: Ratio{1.3, 1.2, 1.4}}, "met"},
+		{"strict: the lower end is too low", Result{Strict: true, Aim: 0.95, Ratio: Ratio{1, 0.9, 1.1}}, "MISSED"},
+		{"strict: the lower end is high enough", Result{Strict: true, Aim: 0.95, Ratio: Ratio{1, 0.96, 1.1}}, "met"},
+		{"ours is above its own bound", Result{Lower: true, Aim: 1.5, Ratio: Ratio{1, 1, 1}, Most: 10, Together: []float64{11, 11}}, "MISSED"},
+		{"ours keeps its own bound", Result{Lower: true, Aim: 1.5, Ratio: Ratio{1, 1, 1}, Most: 10, Together: []float64{9, 9}}, "met"},
+	} {
+		if got := c.r.verdict(); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}

@@ -161,7 +161,7 @@ func (c *cluster) backlog(ctx context.Context, s *subject, records []Record, n i
 	if err := s.freeze(); err != nil {
 		return b, err
 	}
-	n, err = c.fill(ctx, s.in, records, n)
+	n, err = c.fill(ctx, s, records, n)
 	if err != nil {
 		return b, err
 	}

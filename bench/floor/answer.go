@@ -11,21 +11,22 @@ import (
 // goroutine may use it, and an answer holds until the next one.
 type Answerer struct {
 	Light, Heavy gpu.Runtime // Heavy may be nil
-	AtLeast      float32     // a light answer below it goes on to Heavy
+	AtLeast      float32     // a light answer below it goes on to Heavy; without a Heavy it is unsure
 	Labels       []string
 
 	x, hard []float32
 	scores  []float32
 	heavier []float32
-	rows    []int // that go on to Heavy
+	rows    []int // that Light is unsure of
 	best    []int
 }
 
-// Answers are rows of scores, the best class of each row, and the names of the classes.
+// Answers are rows of scores, the best class of each row, and the rows, in order, that are unsure.
 type Answers struct {
 	Scores  []float32
 	Classes int
 	Best    []int
+	Unsure  []int
 }
 
 // Row is the scores of a row.
@@ -48,16 +49,17 @@ func (a *Answerer) Answer(ctx context.Context, q Query) (Answers, error) {
 	for i := range rows {
 		best := softmax(a.scores[i*classes:][:classes])
 		a.best = append(a.best, best)
-		if a.Heavy != nil && a.scores[i*classes+best] < a.AtLeast {
+		if a.scores[i*classes+best] < a.AtLeast {
 			a.rows = append(a.rows, i)
 		}
 	}
-	if len(a.rows) > 0 {
+	if len(a.rows) > 0 && a.Heavy != nil {
 		if err := a.again(ctx, width, classes); err != nil {
 			return Answers{}, err
 		}
+		a.rows = a.rows[:0]
 	}
-	return Answers{Scores: a.scores, Classes: classes, Best: a.best}, nil
+	return Answers{Scores: a.scores, Classes: classes, Best: a.best, Unsure: a.rows}, nil
 }
 
 // again asks the heavy model about the rows that the light one was unsure of.

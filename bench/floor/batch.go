@@ -16,8 +16,8 @@ import (
 type Query struct {
 	Rows   int
 	pixels []byte
-	ids    *array.String
-	keys   *array.Binary
+	ids    interface{ Value(row int) string }
+	keys   interface{ Value(row int) []byte }
 }
 
 // Queries finds the columns of a decoded batch.
@@ -28,10 +28,12 @@ func Queries(rec arrow.Record) (q Query, err error) {
 	}
 	q.Rows = int(rec.NumRows())
 	q.pixels = pixels.ListValues().(*array.Uint8).Uint8Values()
-	if q.ids, err = schemas.Column[*array.String](rec, schemas.QueryID); err != nil {
+	ids, err := schemas.Column[*array.String](rec, schemas.QueryID)
+	if err != nil {
 		return q, err
 	}
-	q.keys, err = schemas.Column[*array.Binary](rec, schemas.Key)
+	keys, err := schemas.Column[*array.Binary](rec, schemas.Key)
+	q.ids, q.keys = ids, keys
 	return q, err
 }
 
@@ -54,7 +56,7 @@ func appendPrediction(b []byte, id, label string, confidence float32, scores []f
 type Batch struct {
 	raw        []byte
 	n          int
-	value      []byte // of the record in hand
+	value, id  []byte // of the record in hand
 	head, tail []byte // what stands before and behind it
 }
 
@@ -72,9 +74,14 @@ func (b *Batch) Reset() {
 // Len is the batch's records.
 func (b *Batch) Len() int { return b.n }
 
-// Append appends the answers to queries as records, each with its query's key.
+// Append appends the sure answers to queries as records, each with its query's key.
 func (b *Batch) Append(q Query, a Answers, labels []string) {
+	unsure := a.Unsure
 	for i := range q.Rows {
+		if len(unsure) > 0 && unsure[0] == i {
+			unsure = unsure[1:]
+			continue
+		}
 		best := a.Best[i]
 		scores := a.Row(i)
 		b.value = appendPrediction(b.value[:0], q.ids.Value(i), labels[best], scores[best], scores)

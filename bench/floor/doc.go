@@ -4,6 +4,6 @@
 //	fetch ──► decode ──► light ──► sure enough ──► JSON ──► produce
 //	                          └──► heavy ───────────┘
 //
-// It has the parser, the models and the connections that the pipeline has, and none of its stages, records,
+// A second loop may lie between the models, with a topic of raw pixels (Loop.Next). It has the parser, the models and the connections that the pipeline has, and none of its stages, records,
 // statuses, deadlines, metrics, decisions or retries. An error ends it.
 package floor

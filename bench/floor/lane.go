@@ -62,6 +62,7 @@ func (n *lane) send(ctx context.Context) error {
 		n.mu.Unlock()
 		signal(n.room)
 		if flying.Len() == 0 {
+			n.acked.Store(next) // nothing of it went this way
 			continue
 		}
 		res, err := n.loop.client.RawProduce(ctx, &kafkago.RawProduceRequest{Topic: n.topic, Partition: n.id,

@@ -19,7 +19,11 @@ type Loop struct {
 	Broker, In, Out, Group string
 	// Decisions is a topic. With it the loop writes what the pipeline writes, with its encoders: whole
 	// predictions, and decisions. Without it, as a loop of one's own would, just the answers.
-	Decisions  string
+	Decisions string
+	// Next is a topic. With it the queries that the Answerer is unsure of are passed on there, to a Loop whose In it
+	// is and that has Passed set.
+	Next       string
+	Passed     bool
 	Partitions int
 	Schema     schemas.Schema
 	Answerer   *Answerer
@@ -29,6 +33,7 @@ type Loop struct {
 	client    *kafkago.Client
 	lanes     []*lane // by partition
 	decisions []*lane
+	next      []*lane
 	full      full
 }
 
@@ -45,6 +50,9 @@ func (l *Loop) Run(ctx context.Context, ready func()) error {
 	if l.Decisions != "" {
 		topics = append(topics, l.Decisions)
 	}
+	if l.Next != "" {
+		topics = append(topics, l.Next)
+	}
 	transport := &kafkago.Transport{MetadataTTL: time.Minute, IdleTimeout: 5 * time.Minute, MetadataTopics: topics}
 	defer transport.CloseIdleConnections()
 	l.client = &kafkago.Client{Addr: kafkago.TCP(l.Broker), Transport: transport, Timeout: 10 * time.Second}
@@ -57,6 +65,9 @@ func (l *Loop) Run(ctx context.Context, ready func()) error {
 	if l.Decisions != "" {
 		l.decisions = l.open(ctx, g, l.Decisions)
 		l.full = newFull(l.In, l.Schema)
+	}
+	if l.Next != "" {
+		l.next = l.open(ctx, g, l.Next)
 	}
 	polls, spare := make(chan *poll, 1), make(chan *poll, 3)
 	for range cap(spare) {
@@ -106,7 +117,7 @@ func (l *Loop) ends(ctx context.Context) ([]int64, error) {
 
 // answer decodes, asks the models and hands the answers to the writers.
 func (l *Loop) answer(ctx context.Context, in <-chan *poll, spare chan<- *poll) error {
-	dec := schemas.NewQueries(schemas.QueryOptions{Schema: l.Schema, Topic: l.In})
+	dec := l.decoder()
 	for {
 		select {
 		case <-ctx.Done():
@@ -114,8 +125,10 @@ func (l *Loop) answer(ctx context.Context, in <-chan *poll, spare chan<- *poll) 
 		case p := <-in:
 			for id, records := range p.parts {
 				for i, r := range records {
-					dec.Append(r)
-					if dec.Rows() < l.Rows && i < len(records)-1 {
+					if err := dec.append(r); err != nil {
+						return err
+					}
+					if dec.rows() < l.Rows && i < len(records)-1 {
 						continue
 					}
 					if err := l.flush(ctx, dec, id, r.Offset+1); err != nil {
@@ -128,19 +141,22 @@ func (l *Loop) answer(ctx context.Context, in <-chan *poll, spare chan<- *poll) 
 	}
 }
 
-func (l *Loop) flush(ctx context.Context, dec *schemas.Queries, id int, next int64) error {
-	rec := dec.Flush()
-	if rec == nil {
-		return nil
-	}
-	defer rec.Release()
-	q, err := Queries(rec)
-	if err != nil {
+func (l *Loop) flush(ctx context.Context, dec decoder, id int, next int64) error {
+	q, rec, err := dec.flush()
+	if err != nil || q.Rows == 0 {
 		return err
+	}
+	if rec != nil {
+		defer rec.Release()
 	}
 	answers, err := l.Answerer.Answer(ctx, q)
 	if err != nil {
 		return err
+	}
+	if l.Next != "" {
+		if err := l.next[id].add(ctx, next, func(b *Batch) { b.pass(q, answers.Unsure) }); err != nil {
+			return err
+		}
 	}
 	if l.Decisions == "" {
 		return l.lanes[id].add(ctx, next, func(b *Batch) { b.Append(q, answers, l.Answerer.Labels) })
@@ -171,6 +187,9 @@ func (l *Loop) commit(ctx context.Context) error {
 			at := n.acked.Load()
 			if l.Decisions != "" {
 				at = min(at, l.decisions[p].acked.Load())
+			}
+			if l.Next != "" {
+				at = min(at, l.next[p].acked.Load())
 			}
 			if at > committed[p] {
 				committed[p] = at
