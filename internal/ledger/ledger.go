@@ -15,6 +15,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -34,6 +35,8 @@ type Ledger struct {
 	whole    int      // so many of the first of them are answered
 	answered int      // ids that were sent and have an answer
 	reached  map[int32]int64
+	heard    map[int32]time.Time // when a partition brought something last
+	silence  time.Duration       // the longest between two of those
 	err      error
 	changed  chan struct{} // closed and replaced with each fetch
 }
@@ -46,7 +49,8 @@ type answer struct {
 
 // New makes an empty ledger.
 func New() *Ledger {
-	return &Ledger{sent: map[string][]Place{}, answers: map[string][]answer{}, reached: map[int32]int64{}, changed: make(chan struct{})}
+	return &Ledger{sent: map[string][]Place{}, answers: map[string][]answer{}, reached: map[int32]int64{},
+		heard: map[int32]time.Time{}, changed: make(chan struct{})}
 }
 
 // Sent notes a query of one row whose record the broker has acknowledged.
@@ -78,7 +82,12 @@ func (l *Ledger) Follow(ctx context.Context, client *kgo.Client) {
 func (l *Ledger) take(f kgo.Fetches) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	now := time.Now()
 	f.EachRecord(func(r *kgo.Record) {
+		if last, ok := l.heard[r.Partition]; ok {
+			l.silence = max(l.silence, now.Sub(last))
+		}
+		l.heard[r.Partition] = now
 		l.reached[r.Partition] = r.Offset + 1
 		if r.Attrs.IsControl() {
 			return
@@ -89,6 +98,20 @@ func (l *Ledger) take(f kgo.Fetches) {
 	})
 	close(l.changed)
 	l.changed = make(chan struct{})
+}
+
+// Silence is the longest time in which a partition of the predictions brought nothing, since Silence was asked
+// last. It says something only while every partition is asked all the time.
+func (l *Ledger) Silence() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, longest := time.Now(), l.silence
+	for p, last := range l.heard {
+		longest = max(longest, now.Sub(last))
+		l.heard[p] = now
+	}
+	l.silence = 0
+	return longest
 }
 
 func (l *Ledger) note(r *kgo.Record) error {

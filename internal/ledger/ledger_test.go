@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -84,4 +85,24 @@ func TestAwait(t *testing.T) {
 	if err := l.Await(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "p/0/2") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// Silence is the longest that any partition was silent, the time until now included, and begins anew when it was
+// asked for.
+func TestSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New()
+		for i, after := range []time.Duration{time.Second, 3 * time.Second, 2 * time.Second} {
+			time.Sleep(after)
+			l.fetch(prediction(int64(i), "a", int64(i), "Bag"))
+		}
+		time.Sleep(2500 * time.Millisecond)
+		if got := l.Silence(); got != 3*time.Second {
+			t.Errorf("got %v, want 3s", got)
+		}
+		time.Sleep(2 * time.Second)
+		if got := l.Silence(); got != 2*time.Second {
+			t.Errorf("got %v, want 2s, from the last question on", got)
+		}
+	})
 }

@@ -6,13 +6,14 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A cluster is a broker to test against.
+// A cluster is a broker to test against, or several, with commas between their addresses.
 type cluster struct{ addr string }
 
 // embedded starts a `weir broker` for one test.
@@ -44,7 +45,8 @@ func uniqueName() string { return "e2e-" + strings.ToLower(rand.Text()[:10]) }
 func (c cluster) client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	client, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(c.addr),
+		kgo.SeedBrokers(strings.Split(c.addr, ",")...),
+		kgo.MetadataMinAge(100 * time.Millisecond), // a leader that has moved is found at once
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchMaxBytes(31 << 20), kgo.ProducerBatchCompression(kgo.NoCompression()),
 	}, opts...)...)

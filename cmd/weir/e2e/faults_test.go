@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,8 +26,8 @@ const (
 	loadEvery = 25 * time.Millisecond
 	// between two faults so many queries are answered
 	progress = 200 // and all of them after a fault that is waited for
-	// overcome bounds how long after a fault's begin all that was asked until its end is answered: a freeze, a
-	// session, and the 30 s after which a Kafka that has lost a transaction's marker on its way sends it again.
+	// overcome bounds how long after a fault's end all that was asked until then is answered: a session, and the
+	// 30 s after which a Kafka that has lost a transaction's marker on its way sends it again.
 	overcome = 45 * time.Second
 	// moreFreezes is how many more there are at most until a write was refused: a worker may have nothing in hand
 	// when it is stopped, or learn of the take-over before it writes.
@@ -171,42 +170,29 @@ func embeddedBroker(t *testing.T) *faultBroker {
 // ownKafka starts a real Kafka for one test.
 func ownKafka(t *testing.T) *faultBroker {
 	t.Helper()
-	for _, tool := range []string{"java", "mvn"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("a real Kafka needs Java 17 and Maven: %v", err)
-		}
-	}
-	dir := t.TempDir()
-	script := func(t *testing.T, args ...string) string {
-		t.Helper()
-		out, err := exec.Command("../../../scripts/kafka", args...).Output()
-		if err != nil {
-			t.Fatalf("scripts/kafka %v: %v", args, err)
-		}
-		return strings.TrimSpace(string(out))
-	}
-	port := strconv.Itoa(freePort(t))
+	needJava(t)
+	dir, port := t.TempDir(), strconv.Itoa(freePorts(t, 2))
 	b := &faultBroker{
 		down: func(t *testing.T, kill bool) {
 			if kill {
-				script(t, "stop", dir, "-9")
+				kafkaScript(t, "stop", dir, "-9")
 			} else {
-				script(t, "stop", dir)
+				kafkaScript(t, "stop", dir)
 			}
 		},
-		up: func(t *testing.T) { script(t, "start", dir, port) },
+		up: func(t *testing.T) { kafkaScript(t, "start", dir, port) },
 	}
-	t.Cleanup(func() { script(t, "stop", dir, "-9") })
-	b.addr = script(t, "start", dir, port)
+	t.Cleanup(func() { kafkaScript(t, "stop", dir, "-9") })
+	b.addr = kafkaScript(t, "start", dir, port)
 	return b
 }
 
-// freePort is a port that is free, and the one after it too, below the range that systems give to clients.
-func freePort(t *testing.T) int {
+// freePorts is the first of n free ports in a row, below the range that systems give to clients.
+func freePorts(t *testing.T, n int) int {
 	t.Helper()
 	for range 100 {
 		port, free := 20000+rand.IntN(10000), true
-		for i := range 2 {
+		for i := range n {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+i))
 			if err != nil {
 				free = false
@@ -218,7 +204,7 @@ func freePort(t *testing.T) int {
 			return port
 		}
 	}
-	t.Fatal("no two free ports in a row")
+	t.Fatalf("no %d free ports in a row", n)
 	return 0
 }
 
@@ -233,6 +219,8 @@ type faultRun struct {
 	ledger  *ledger.Ledger
 	sent    int // after the load has ended
 	refused float64
+
+	stopLoad func() // returns when the last query is stored
 }
 
 func newFaultRun(t *testing.T, b *faultBroker, edits []string, kinds [][]string, each int) *faultRun {
@@ -244,6 +232,33 @@ func newFaultRun(t *testing.T, b *faultBroker, edits []string, kinds [][]string,
 func (f *faultRun) perform(t *testing.T, counts faultCounts) {
 	s := seed(t)
 	r := rand.New(rand.NewPCG(s, s))
+	f.launch(t)
+	plan := counts.draw(r)
+	for i, what := range plan {
+		f.progress(t)
+		began := time.Now()
+		f.cause(t, r, what)
+		if r.IntN(2) == 0 && !f.broker.settles { // half of the faults come while the one before is still felt
+			t.Logf("%2d of %d: %s", i+1, len(plan), what)
+			continue
+		}
+		f.recovers(t, fmt.Sprintf("%2d of %d: %s", i+1, len(plan), what), began)
+	}
+	for again := 0; counts[freezeWorker] > 0 && f.refused == 0 && again < moreFreezes; again++ {
+		kind, i := f.owner(t, r)
+		f.freeze(t, kind, i)
+	}
+	f.progress(t)
+	f.judge(t)
+	if counts[freezeWorker] > 0 && f.refused == 0 {
+		t.Error("no write of a process that was frozen was refused: the freezes have shown nothing")
+	}
+	t.Logf("seed %d: %d faults, %d queries, %v writes of frozen workers refused", s, len(plan), f.sent, f.refused)
+}
+
+// launch starts the workers, the ledger's reader and the load.
+func (f *faultRun) launch(t *testing.T) {
+	t.Helper()
 	for kind := range f.kinds {
 		for range f.each {
 			f.add(t, kind)
@@ -261,41 +276,24 @@ func (f *faultRun) perform(t *testing.T, counts faultCounts) {
 	reader := f.client(t, kgo.ConsumeTopics(f.topic("predictions")), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.KeepControlRecords(), kgo.FetchMaxWait(100*time.Millisecond))
 	running.Go(func() error { f.ledger.Follow(ctx, reader); return nil })
-	loading, stopLoad := context.WithCancel(ctx)
+	loading, stop := context.WithCancel(ctx)
 	loaded := make(chan struct{})
+	f.stopLoad = func() { stop(); <-loaded }
 	client := f.client(t)
 	running.Go(func() error { defer close(loaded); return f.load(loading, client) })
+}
 
-	plan := counts.draw(r)
-	for i, what := range plan {
-		f.progress(t)
-		began := time.Now()
-		f.cause(t, r, what)
-		if r.IntN(2) == 0 && !f.broker.settles { // half of the faults come while the one before is still felt
-			t.Logf("%2d of %d: %s", i+1, len(plan), what)
-			continue
-		}
-		all := f.ledger.Sum() + progress
-		f.await(t, func(ctx context.Context) error { return f.ledger.AwaitFirst(ctx, all) })
-		f.ready(t)
-		took := time.Since(began).Round(10 * time.Millisecond)
-		t.Logf("%2d of %d: %s; %v after its begin all is answered that was asked until its end", i+1, len(plan), what, took)
-		if took > overcome {
-			t.Errorf("%s: it took %v, more than %v", what, took, overcome)
-		}
+// recovers waits until all is answered that was asked until now and half a second longer, and says how long that
+// is after the beginning of what had happened.
+func (f *faultRun) recovers(t *testing.T, what string, began time.Time) {
+	t.Helper()
+	ended, all := time.Now(), f.ledger.Sum()+progress
+	f.await(t, func(ctx context.Context) error { return f.ledger.AwaitFirst(ctx, all) })
+	f.ready(t)
+	t.Logf("%s; %v after its begin all is answered that was asked until its end", what, time.Since(began).Round(10*time.Millisecond))
+	if took := time.Since(ended); took > overcome {
+		t.Errorf("%s: it took %v after its end, more than %v", what, took, overcome)
 	}
-	for again := 0; counts[freezeWorker] > 0 && f.refused == 0 && again < moreFreezes; again++ {
-		kind, i := f.owner(t, r)
-		f.freeze(t, kind, i)
-	}
-	f.progress(t)
-	stopLoad()
-	<-loaded
-	f.judge(t)
-	if counts[freezeWorker] > 0 && f.refused == 0 {
-		t.Error("no write of a process that was frozen was refused: the freezes have shown nothing")
-	}
-	t.Logf("seed %d: %d faults, %d queries, %v writes of frozen workers refused", s, len(plan), f.sent, f.refused)
 }
 
 // load publishes queries at a steady rate until ctx ends. What is stored is in the ledger.
@@ -447,9 +445,10 @@ func (w worker) refusals(t *testing.T) (sum float64) {
 	return sum
 }
 
-// judge waits for the last answers, lets all workers go, and asks both judges.
+// judge ends the load, waits for the last answers, lets all workers go, and asks both judges.
 func (f *faultRun) judge(t *testing.T) {
 	t.Helper()
+	f.stopLoad()
 	f.await(t, func(ctx context.Context) error { return f.ledger.AwaitFirst(ctx, f.sent) })
 	for _, ws := range f.workers {
 		for _, w := range ws {
