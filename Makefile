@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kafka test-faults lint bench bench-delivery bench-hops bench-partitions build runtime fuzz models calibrate models-report sample prerequisites clean
+.PHONY: help demo test test-kafka test-faults lint bench bench-delivery bench-hops bench-partitions bench-takeover build runtime fuzz models calibrate models-report sample prerequisites clean
 
 EXAMPLE := examples/fashion
 SPEC ?= $(EXAMPLE)/fashion.yaml
@@ -40,6 +40,9 @@ bench-hops: build ## two hops through a real Kafka, beside a hand-written loop w
 
 bench-partitions: build ## what a query costs with 100 partitions, beside 4, on a real Kafka
 	@go run ./bench -run partitions $(ARGS)
+
+bench-takeover: build ## how long partitions are without answers when workers leave, come and crash, on a real Kafka
+	@go run ./bench -run takeover $(ARGS)
 
 build: runtime ## build bin/weir
 	@go build -o bin/weir ./cmd/weir

@@ -25,8 +25,11 @@ type options struct {
 	Dir     string        // for data
 	Weir    string        // the binary
 	Kafka   string        // address of a real Kafka that runs already
-	Broker  string        // address, for children
-	Profile string        // file for a CPU profile of the child
+	Session time.Duration // of the consumer group, where workers come and go
+	// Heartbeat of it: a worker learns of another's leaving with its next one.
+	Heartbeat time.Duration
+	Broker    string // address, for children
+	Profile   string // file for a CPU profile of the child
 
 	JSON bool
 	Case *floorCase // what a floor child serves
@@ -77,13 +80,15 @@ func run(ctx context.Context, args []string) error {
 func parse(args []string) (options, error) {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.StringVar(&o.Run, "run", "a,b,c,d", "which of the benchmarks, e.g. a,c; on a real Kafka: delivery, hops, partitions")
+	f.StringVar(&o.Run, "run", "a,b,c,d", "which of the benchmarks, e.g. a,c; on a real Kafka: delivery, hops, partitions, takeover")
 	f.StringVar(&o.Kafka, "kafka", "", "HOST:PORT of a real Kafka that runs already; default: start one where it is needed")
 	f.IntVar(&o.Blocks, "blocks", 10, "blocks of each subject")
 	f.DurationVar(&o.Block, "block", 1500*time.Millisecond, "length of a block")
 	f.BoolVar(&o.AA, "aa", false, "measure the floor against itself: the ratios must be 1 within their bounds")
 	f.BoolVar(&o.JSON, "json", false, "print JSON")
 	f.StringVar(&o.Weir, "weir", "bin/weir", "the binary to measure")
+	f.DurationVar(&o.Session, "session", 6*time.Second, "the workers' --session, where they come and go")
+	f.DurationVar(&o.Heartbeat, "heartbeat", 200*time.Millisecond, "and their --heartbeat")
 	f.StringVar(&o.Profile, "profile", "", "write a CPU profile of a and b to this file")
 	quick := f.Bool("quick", false, "few and short blocks: to see that it works, not to compare")
 	if err := f.Parse(args); err != nil {
@@ -109,7 +114,8 @@ func (o options) all(ctx context.Context, emit func(Result)) error {
 		members []member
 	}{
 		{o.embedded, []member{{"c", (*cluster).throughput}, {"d", (*cluster).latency}}},
-		{o.real, []member{{"delivery", (*cluster).delivery}, {"hops", (*cluster).hops}, {"partitions", (*cluster).partitions}}},
+		{o.real, []member{{"delivery", (*cluster).delivery}, {"hops", (*cluster).hops}, {"partitions", (*cluster).partitions},
+			{"takeover", func(c *cluster, ctx context.Context, _ func(Result)) error { return c.takeover(ctx, os.Stdout) }}}},
 	} {
 		members := slices.DeleteFunc(set.members, func(m member) bool { return !wants(m.name) })
 		if err := o.on(ctx, set.open, members, emit); err != nil {

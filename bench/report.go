@@ -81,6 +81,9 @@ func number(v float64) string {
 
 // print writes the table, or JSON.
 func (o options) print(w io.Writer, results []Result) error {
+	if len(results) == 0 { // takeover has a table of its own
+		return nil
+	}
 	if o.JSON {
 		e := json.NewEncoder(w)
 		e.SetIndent("", " ")
