@@ -20,13 +20,22 @@ type delivery struct {
 	routes    *errgroup.Group // writes to predictions, next and dead
 	decisions *errgroup.Group // writes to decisions, which may linger
 	redo      bool            // predictions are stored already: only decisions are written
+	places    []place         // of its rows in the owner's line; nil without one
 }
 
 // Deliver implements Owner. It writes answered rows while later stages still run: waiting for the end
-// would be one write fewer, but an easy query would wait for a hard one.
-func (o *owner) Deliver(ctx context.Context, in Delivery) error {
+// would be one write fewer, but an easy query would wait for a hard one. In order, it waits for those of its
+// own key.
+func (o *owner) Deliver(ctx context.Context, in Delivery) (err error) {
 	routed := sync.OnceFunc(in.Routed)
 	defer routed()
+	if o.line != nil {
+		defer func() {
+			if err != nil {
+				o.line.fail(err)
+			}
+		}()
+	}
 	fresh, redo, err := o.split(in.Rows)
 	if err != nil {
 		return Permanent(err)
@@ -41,6 +50,11 @@ func (o *owner) Deliver(ctx context.Context, in Delivery) error {
 	d := &delivery{owner: o, ctx: ctx, routes: &errgroup.Group{}, decisions: &errgroup.Group{}}
 	again := *d
 	again.redo = true
+	if o.line != nil {
+		if d.places, err = o.line.enter(ctx, in.After, in.Next, fresh); err != nil {
+			return err
+		}
+	}
 	err = d.run(fresh)
 	if err == nil && redo != nil {
 		err = again.run(redo)

@@ -10,9 +10,9 @@ import (
 )
 
 // Digest is 12 hex digits that differ where two processes would answer differently: the schema, the unit's
-// stages and their models' versions, where the pipeline is cut, and its partitions. The objective, limits and
-// the spec's looks are no part of it: processes that differ in those may share a group. versions are those of
-// the unit's models, labels included.
+// stages and their models' versions, where the pipeline is cut, its partitions, and the predictions' order. The
+// objective, limits and the spec's looks are no part of it: processes that differ in those may share a group.
+// versions are those of the unit's models, labels included.
 func (s *Spec) Digest(u Unit, versions map[string]string) (string, error) {
 	type model struct {
 		Version string
@@ -31,10 +31,14 @@ func (s *Spec) Digest(u Unit, versions map[string]string) (string, error) {
 			stages = append(stages, []any{st.Kind, st.Name, value(st.options)})
 		}
 	}
-	text, err := json.Marshal([]any{
+	parts := []any{
 		s.Pipeline, s.Schema, s.Deadline, s.Default, stages, models, u.In, u.Next, u.Spread, u.NextSpread,
 		s.Topics.Partitions, s.Headers, s.Columns, s.Format,
-	})
+	}
+	if s.Order == ByKey {
+		parts = append(parts, s.Order) // a process without order would break what the others keep
+	}
+	text, err := json.Marshal(parts)
 	if err != nil {
 		return "", err
 	}

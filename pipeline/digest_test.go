@@ -48,7 +48,7 @@ func TestDigest(t *testing.T) {
 	seen := map[string]string{base: "as it is"}
 	for from, to := range map[string]string{
 		"pipeline: p": "pipeline: q", "x: float32": "x: float64", "0.5": "0.6", "softmax": "sigmoid",
-		"schema:": "topics: {partitions: 8}\nschema:", "name: g": "name: h",
+		"schema:": "topics: {partitions: 8}\nschema:", "stages:": "order: key\nstages:", "name: g": "name: h",
 	} {
 		got := digest(t, strings.Replace(digested, from, to, 1), is)
 		if also, ok := seen[got]; ok {

@@ -37,6 +37,13 @@ func (s *Spec) readLayout(n Node) {
 	}
 }
 
+// checkOrder finds fault with an order that a cut would break.
+func (s *Spec) checkOrder(n Node) {
+	if s.Order == ByKey && len(s.Layout.Cut) > 0 {
+		n.Errorf("key needs all segments fused: answers of the first would overtake rows in the topic before %s; remove `cut` from layout, or order", s.Layout.Cut[0])
+	}
+}
+
 // checkBoundary says whether name is a segment with one before it, else it finds fault with n. first is why
 // the first segment will not do, and what will.
 func (s *Spec) checkBoundary(n Node, name, first string) bool {
@@ -89,6 +96,11 @@ func (s *Spec) Plan(run []string) ([]Unit, error) {
 	for _, name := range run {
 		if !slices.Contains(names, name) {
 			return nil, fmt.Errorf("pipeline: %s has no segment %q; %s", s.File, name, remedy(name, names))
+		}
+	}
+	for _, name := range names {
+		if s.Order == ByKey && len(run) > 0 && !slices.Contains(run, name) {
+			return nil, fmt.Errorf("pipeline: %s says `order: key`, which needs all segments in one process, and %s is not to run; run all, or remove order", s.File, name)
 		}
 	}
 	var units []Unit

@@ -50,6 +50,9 @@ type Delivery struct {
 	Rows arrow.Record
 	// Next is the offset behind the last record, in the segment's input.
 	Next int64
+	// After is Next of the delivery before it in the partition, 0 for the first. In a segment in order a delivery
+	// waits until that one has begun.
+	After int64
 	// Routed is called exactly once, as soon as the rows are durable in predictions and next: the delivery
 	// then leaves the source's in-flight bound, while its decisions may linger.
 	Routed func()
@@ -75,6 +78,15 @@ type Writer interface {
 	// Position is the next offset of each output partition, once everything written is durable.
 	Position() Position
 	Close() error
+}
+
+// An OrderedWriter can also store rows one behind the other.
+type OrderedWriter interface {
+	Writer
+	// WriteInOrder is Write that stores nothing behind a row that can never be stored. It returns how many rows
+	// of b, the first ones, are durable: all of them where the error is nil. After a *TooLargeError the row behind
+	// them is the one that is too large; after another error more of them may be.
+	WriteInOrder(ctx context.Context, b arrow.Record) (stored int, err error)
 }
 
 // Position is the next offset of each output partition of a Writer; -1 is unknown.

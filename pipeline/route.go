@@ -17,20 +17,15 @@ import (
 func (d *delivery) leave(ended arrow.Record, last bool) error {
 	defer ended.Release()
 	narrow := keep(ended, d.segment.KeepEnded)
+	if d.line != nil && !d.redo {
+		return d.leaveInOrder(narrow, last)
+	}
 	defer narrow.Release()
-	rows, err := d.stamp(narrow)
+	rows, err := d.close(narrow)
 	if err != nil {
 		return Permanent(err)
 	}
 	defer rows.Release()
-	schemas.Settle(rows) // the outputs read it side by side
-	if d.outputs[decisions] != nil {
-		few := schemas.ForDecisions(rows)
-		d.decisions.Go(func() error {
-			defer few.Release()
-			return d.writeShrinking(decisions, few)
-		})
-	}
 	switch {
 	case d.redo:
 	case last:
@@ -47,6 +42,23 @@ func (d *delivery) leave(ended arrow.Record, last bool) error {
 	return nil
 }
 
+// close stamps rows that have ended and starts the write of their decisions. It borrows ended.
+func (d *delivery) close(ended arrow.Record) (arrow.Record, error) {
+	rows, err := d.stamp(ended)
+	if err != nil {
+		return nil, err
+	}
+	schemas.Settle(rows) // the outputs read it side by side
+	if d.outputs[decisions] != nil {
+		few := schemas.ForDecisions(rows)
+		d.decisions.Go(func() error {
+			defer few.Release()
+			return d.writeShrinking(decisions, few)
+		})
+	}
+	return rows, nil
+}
+
 // writeEnded stores dead letters first: a row in dead but not in predictions gets its prediction later and
 // no second dead letter; the other way round its bytes would be lost.
 func (d *delivery) writeEnded(rows arrow.Record) error {
@@ -58,11 +70,18 @@ func (d *delivery) writeEnded(rows arrow.Record) error {
 			}
 		}
 	}
-	if err := d.writeShrinking(predictions, rows); err != nil {
+	if err := d.writePredictions(rows); err != nil {
 		return err
 	}
 	d.report(rows)
 	return nil
+}
+
+func (d *delivery) writePredictions(rows arrow.Record) error {
+	if d.line != nil {
+		return d.writeInOrder(rows)
+	}
+	return d.writeShrinking(predictions, rows)
 }
 
 // goOn starts the write of open rows to the next segment. Rows that are too large for its topic end here.
@@ -108,10 +127,14 @@ func (d *delivery) write(output int, rows arrow.Record) (*TooLargeError, error) 
 		err, stored = nil, stored-len(large.Rows)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("pipeline: segment %s, %s: %w", d.segment.Name, outputNames[output], err)
+		return nil, d.writeError(output, err)
 	}
 	d.segment.Events.written(d.segment.Name, outputNames[output], stored, d.now().Sub(start))
 	return large, nil
+}
+
+func (d *delivery) writeError(output int, err error) error {
+	return fmt.Errorf("pipeline: segment %s, %s: %w", d.segment.Name, outputNames[output], err)
 }
 
 // writeShrinking stores rows in an output. What is too large becomes smaller twice: first without all but

@@ -22,6 +22,9 @@ type Segment struct {
 	// KeepEnded and KeepNext say which user columns still travel with rows that end here and with rows
 	// that go on to the next segment. nil keeps all. Weir's own columns always travel.
 	KeepEnded, KeepNext func(column string) bool
+	// InOrder writes the predictions of each key of a partition in the order of its queries. The segment is then
+	// the only one: it has no Next, and Predictions opens an OrderedWriter.
+	InOrder bool
 	// Now is the clock, time.Now by default.
 	Now    func() time.Time
 	Events Events
@@ -49,6 +52,11 @@ func (s *Segment) Open(ctx context.Context, p Partition) (Owner, error) {
 		}
 		o.outputs[i] = w
 	}
+	if s.InOrder {
+		if err := o.keepOrder(); err != nil {
+			return nil, errors.Join(err, o.Close())
+		}
+	}
 	if p.End != nil {
 		// Only now: until they were fenced off, earlier owners could read on and write.
 		end, err := p.End(ctx)
@@ -58,6 +66,19 @@ func (s *Segment) Open(ctx context.Context, p Partition) (Owner, error) {
 		o.marks.inherit(end, from)
 	}
 	return o, nil
+}
+
+// keepOrder makes the owner's line.
+func (o *owner) keepOrder() error {
+	_, ordered := o.outputs[predictions].(OrderedWriter)
+	switch {
+	case o.outputs[next] != nil:
+		return Permanent(fmt.Errorf("pipeline: segment %s keeps order and cannot pass rows on: the answers that stay would overtake them", o.segment.Name))
+	case !ordered:
+		return Permanent(fmt.Errorf("pipeline: segment %s keeps order, which its predictions' writer cannot", o.segment.Name))
+	}
+	o.line = newLine()
+	return nil
 }
 
 // Check runs a batch of zero rows through the stages, so that a missing or mistyped column is found at
@@ -90,6 +111,7 @@ type owner struct {
 	now     func() time.Time
 	outputs [outputCount]Writer // nil where the segment has no such output
 	marks   marks
+	line    *line // nil where order does not matter
 }
 
 // Mark implements Owner.

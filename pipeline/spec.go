@@ -47,6 +47,8 @@ type Spec struct {
 	Format Format
 	// Delivery is what a crash may do to them.
 	Delivery Delivered
+	// Order is in which they are written.
+	Order Order
 	// Headers names the Kafka headers and Columns the columns that are carried into the prediction.
 	Headers, Columns []string
 
@@ -70,6 +72,16 @@ type Delivered string
 const (
 	ExactlyOnceEffect Delivered = "exactly_once_effect"
 	AtLeastOnce       Delivered = "at_least_once"
+)
+
+// Order is that of the predictions of a partition.
+type Order string
+
+// With NoOrder, the default, an easy query does not wait for a hard one. With ByKey the predictions of one key
+// are written in the order of its queries, and wait for each other; other keys do not wait.
+const (
+	NoOrder Order = "none"
+	ByKey   Order = "key"
 )
 
 // Format of a topic's records.

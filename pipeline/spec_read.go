@@ -26,6 +26,7 @@ func (s *Spec) read(root Node, kinds []Kind) {
 	s.readDefault(root.Get("default"))
 	s.Limits.Query = readQueryLimit(root.Get("limits"))
 	s.Delivery = Delivered(root.Get("delivery").OneOf(string(ExactlyOnceEffect), string(AtLeastOnce)))
+	s.Order = Order(root.Get("order").OneOf(string(NoOrder), string(ByKey)))
 	s.Format = Format(root.Get("format").OneOf(string(JSON), string(Arrow)))
 	s.Headers = readHeaders(root.Get("headers"))
 
@@ -33,6 +34,7 @@ func (s *Spec) read(root Node, kinds []Kind) {
 	s.Columns = root.Get("columns").Columns()
 	s.checkInputs(root.Get("models"))
 	s.readLayout(root.Get("layout"))
+	s.checkOrder(root.Get("order"))
 	s.readTopics(root.Get("topics"))
 	s.checkPartitions(root)
 }

@@ -106,8 +106,8 @@ func TestSpec(t *testing.T) {
 
 func show(s *pipeline.Spec) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "pipeline %s objective=%s deadline=%s unknown=%s(%t) format=%s query=%d default=%v labels=%q headers=%q columns=%q\n",
-		s.Pipeline, s.Objective, s.Deadline, s.Unknown, s.Schema.RejectUnknown, s.Format, s.Limits.Query, s.Default.Label, s.Labels, s.Headers, s.Columns)
+	fmt.Fprintf(&b, "pipeline %s objective=%s deadline=%s unknown=%s(%t) order=%s format=%s query=%d default=%v labels=%q headers=%q columns=%q\n",
+		s.Pipeline, s.Objective, s.Deadline, s.Unknown, s.Schema.RejectUnknown, s.Order, s.Format, s.Limits.Query, s.Default.Label, s.Labels, s.Headers, s.Columns)
 	for _, f := range s.Schema.Fields {
 		fmt.Fprintf(&b, "column %s %s null=%t nan=%t\n", f.Name, f.Type, f.Type.Null, f.Type.NaN)
 	}

@@ -85,6 +85,9 @@ func describeSpec(out io.Writer, s *pipeline.Spec) error {
 	for i, u := range units {
 		line(once("runs", i), "%s", describeUnit(s, u))
 	}
+	if s.Order != pipeline.NoOrder {
+		line("order", "the predictions of one %s in the order of its queries", s.Order)
+	}
 	line("objective", "%v, deadline %s", s.Objective, orNone(s.Deadline))
 	line("topics", "%d partitions, replication %d, kept for %v", s.Topics.Partitions, s.Topics.Replication, s.Topics.Retention)
 	return w.Flush()

@@ -23,6 +23,12 @@ topics     2 partitions, replication 1, kept for 24h0m0s
 	if got.code != exitOK || got.out != want {
 		t.Errorf("code %d, %s\ngot\n%s\nwant\n%s", got.code, got.err, got.out, want)
 	}
+	if err := os.WriteFile(spec, []byte(testSpec+"order: key\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got = weir(t, "", "check", spec); !strings.Contains(got.out, "\norder      the predictions of one key in the order of its queries\n") {
+		t.Errorf("in order: code %d, %s%s", got.code, got.out, got.err)
+	}
 	if err := os.WriteFile(spec, []byte(testSpec+"layout: {cut: [heavy]}\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}

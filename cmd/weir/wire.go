@@ -159,7 +159,7 @@ func newSegment(spec *pipeline.Spec, u pipeline.Unit, ev pipeline.Events) *pipel
 	ended := keptAtEnd(spec)
 	return &pipeline.Segment{
 		Name: u.Name, Stages: stagesOf(u.Segments), Objective: spec.Objective,
-		KeepEnded: ended, KeepNext: keptAtCut(spec, u, ended), Events: ev,
+		KeepEnded: ended, KeepNext: keptAtCut(spec, u, ended), InOrder: spec.Order == pipeline.ByKey, Events: ev,
 	}
 }
 

@@ -40,9 +40,10 @@ type lane struct {
 
 // A sending is one call of Produce.
 type sending struct {
-	msgs []schemas.Message
-	next int // first message that is in no batch yet
-	open int // messages neither durable nor refused
+	msgs    []schemas.Message
+	inOrder bool // nothing is stored behind a message that is refused
+	next    int  // first message that is in no batch yet
+	open    int  // messages neither durable nor refused
 
 	base    int64
 	refused []int // too large, by index
@@ -156,17 +157,18 @@ func (l *lane) choose() (parts []part, size int) {
 			continue
 		}
 		from := s.next
-		for ; s.next < len(s.msgs); s.next++ {
+		for s.next < len(s.msgs) {
 			n := recordSize(&s.msgs[s.next])
 			if size > 0 && size+n > min(l.limit, recordBytes) {
 				return appendPart(parts, s, from), size
 			}
 			if n > recordBytes {
-				s.refuse(s.next)
-				from = s.next + 1
+				s.next = s.refuse(s.next)
+				from = s.next
 				continue
 			}
 			size += n
+			s.next++
 		}
 		parts = appendPart(parts, s, from)
 	}
@@ -207,7 +209,8 @@ func (l *lane) shrink() {
 	b := l.batch
 	l.batch = nil
 	if b.records == 1 {
-		b.parts[0].s.refuse(b.parts[0].from)
+		s := b.parts[0].s
+		s.next = s.refuse(b.parts[0].from)
 		return
 	}
 	l.limit = max(min(l.limit, len(b.raw))/2, 1)
@@ -254,11 +257,20 @@ func (l *lane) abandoned() bool {
 	return true
 }
 
-func (s *sending) refuse(i int) {
-	if !s.gone {
-		s.refused, s.largest = append(s.refused, i), max(s.largest, recordSize(&s.msgs[i]))
+// refuse gives up a message that no broker takes, in order also those behind it. It returns which is next.
+func (s *sending) refuse(i int) int {
+	end := i + 1
+	if s.inOrder {
+		end = len(s.msgs)
 	}
-	s.settle(1)
+	if !s.gone {
+		s.largest = max(s.largest, recordSize(&s.msgs[i]))
+		for j := i; j < end; j++ {
+			s.refused = append(s.refused, j)
+		}
+	}
+	s.settle(end - i)
+	return end
 }
 
 // settle counts n messages as durable or refused.

@@ -79,7 +79,12 @@ func newLane(at place, w writer) *lane {
 
 // produce sends messages through a lane and waits until they are durable.
 func (p *producer) produce(ctx context.Context, l *lane, msgs []schemas.Message) (base int64, err error) {
-	s := &sending{msgs: msgs, open: len(msgs), base: -1, done: make(chan struct{})}
+	return p.send(ctx, l, &sending{msgs: msgs})
+}
+
+// send is produce of a sending that has its messages.
+func (p *producer) send(ctx context.Context, l *lane, s *sending) (base int64, err error) {
+	s.open, s.base, s.done = len(s.msgs), -1, make(chan struct{})
 	if err = p.add(l, s); err == nil {
 		base, err = l.await(ctx, s)
 	}

@@ -38,6 +38,7 @@ type shard struct {
 	// stamp. held is 0 when there is nothing.
 	held  int64
 	stamp time.Time
+	after int64 // end of the last delivery of rows, 0 before the first
 
 	mu        sync.Mutex
 	flights   []*flight // not yet part of the finished prefix, in order
@@ -133,7 +134,7 @@ func (s *shard) begin(owner pipeline.Owner, c *cursor) {
 	defer s.mu.Unlock()
 	s.owner, s.cursor, s.dec = owner, c, s.m.NewDecoder(s.id)
 	s.flights, s.flying, s.rows, s.bytes, s.err = nil, 0, 0, 0, nil
-	s.held = 0
+	s.held, s.after = 0, 0
 	s.failed = make(chan struct{})
 	s.prefix, s.committed = s.place.offset, s.place.offset
 }
@@ -226,14 +227,16 @@ func (s *shard) flush(ctx context.Context) {
 		s.arrive(fl, nil)
 		return
 	}
-	s.deliveries.Go(func() { s.fly(ctx, b, fl) })
+	after := s.after
+	s.after = fl.next
+	s.deliveries.Go(func() { s.fly(ctx, b, fl, after) })
 }
 
-func (s *shard) fly(ctx context.Context, b arrow.Record, fl *flight) {
+func (s *shard) fly(ctx context.Context, b arrow.Record, fl *flight, after int64) {
 	defer b.Release()
 	var once sync.Once
 	routed := func() { once.Do(func() { s.routed(fl) }) }
-	err := s.owner.Deliver(ctx, pipeline.Delivery{Rows: b, Next: fl.next, Routed: routed})
+	err := s.owner.Deliver(ctx, pipeline.Delivery{Rows: b, Next: fl.next, After: after, Routed: routed})
 	routed()
 	s.arrive(fl, err)
 }
@@ -292,6 +295,7 @@ func (s *shard) arrive(fl *flight, err error) {
 // one end first, so that theirs do not count as the new one's.
 func (s *shard) restart(from int64) {
 	s.deliveries.Wait()
+	s.after = 0
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flights, s.prefix, s.committed = nil, from, from

@@ -159,18 +159,19 @@ func (w *sinkWriter) store(ctx context.Context, b arrow.Record) error {
 		return err
 	}
 	slices.Sort(rows)
-	return &pipeline.TooLargeError{Rows: slices.Compact(rows), Limit: "max.message.bytes of topic " + w.s.Topic}
+	return w.tooLarge(slices.Compact(rows)...)
+}
+
+func (w *sinkWriter) tooLarge(rows ...int) error {
+	return &pipeline.TooLargeError{Rows: rows, Limit: "max.message.bytes of topic " + w.s.Topic}
 }
 
 // encode writes b and returns the rows that the broker can never take. A message of several rows that is too
 // large is made again from each half of its rows.
 func (w *sinkWriter) encode(ctx context.Context, b arrow.Record) (refused []int, err error) {
-	msgs, err := w.s.Encode.Encode(b)
+	msgs, err := w.messages(b)
 	if err != nil {
-		return nil, fmt.Errorf("kafka: encode for topic %s: %w", w.s.Topic, err)
-	}
-	if err := w.sign(b, msgs); err != nil {
-		return nil, fmt.Errorf("kafka: encode for topic %s: %w", w.s.Topic, err)
+		return nil, err
 	}
 	base, err := w.s.Client.producer.produce(ctx, w.lane, msgs)
 	var large *TooLargeError
@@ -195,6 +196,18 @@ func (w *sinkWriter) encode(ctx context.Context, b arrow.Record) (refused []int,
 		}
 	}
 	return refused, nil
+}
+
+// messages encodes b.
+func (w *sinkWriter) messages(b arrow.Record) ([]schemas.Message, error) {
+	msgs, err := w.s.Encode.Encode(b)
+	if err == nil {
+		err = w.sign(b, msgs)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("kafka: encode for topic %s: %w", w.s.Topic, err)
+	}
+	return msgs, nil
 }
 
 // sign says in every message's header which rows it holds.
