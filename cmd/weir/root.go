@@ -89,7 +89,7 @@ another; a pipeline, described by one YAML file, answers in between.`,
 	root.PersistentFlags().StringVar(&a.format, "log-format", "text", "format of log lines on standard error: text, json")
 	root.AddCommand(
 		runCommand(a), demoCommand(a), askCommand(a), publishCommand(a), consumeCommand(a), feedbackCommand(a),
-		topicsCommand(a), auditCommand(a), checkCommand(a), brokerCommand(a), versionCommand(a),
+		topicsCommand(a), auditCommand(a), replayCommand(a), checkCommand(a), brokerCommand(a), versionCommand(a),
 	)
 	wrapArgs(root)
 	return root

@@ -30,12 +30,18 @@ type Answer struct {
 	Topic     string
 	Partition int32
 	// Epoch is that of the prediction's writer, 0 where no fence gave one.
-	Epoch      int32
+	Epoch int32
+	// Version tells which spec answered (kafka.Fence.Version). Signed is false where the record does not say.
+	Version uint32
+	Signed  bool
+
 	ID, Status string
 	// Said is a digest of the status and, where a model answered, of the model and its label.
 	Said uint64
 	// Value is all of a prediction, as JSON.
 	Value json.RawMessage
+	// Ran are the versions of the models that a decision says were asked, by name; where Ran read it.
+	Ran map[string]string
 }
 
 var errPlace = errors.New("its header " + kafka.OriginHeader + " names other rows than it holds")
@@ -75,8 +81,12 @@ func Predictions(r *schemas.Record) ([]Answer, error) {
 	return out, sign(r, out)
 }
 
-// sign gives each answer the epoch that the record's header names, 0 without one.
+// sign gives each answer what the record's header says of its writer.
 func sign(r *schemas.Record, out []Answer) error {
+	version, known := kafka.OriginVersion(r)
+	for i := range out {
+		out[i].Version, out[i].Signed = version, known
+	}
 	i := 0
 	signed, err := kafka.Origins(r, func(offset int64, row, epoch int32) {
 		if i < len(out) && out[i].Place == (Place{offset, row}) {
@@ -99,11 +109,16 @@ func digest(status, model, version, label string) uint64 {
 }
 
 // Decisions reads a record of the decisions topic.
-func Decisions(r *schemas.Record) (out []Answer, err error) {
+func Decisions(r *schemas.Record) ([]Answer, error) { return decisions(r, false) }
+
+// Ran is Decisions with the models that ran, which cost as much again.
+func Ran(r *schemas.Record) ([]Answer, error) { return decisions(r, true) }
+
+func decisions(r *schemas.Record, ran bool) (out []Answer, err error) {
 	batches, err := schemas.DecodeIPC(r.Value, schemas.Limits{})
 	for _, b := range batches {
 		if err == nil {
-			out, err = appendDecisions(out, b)
+			out, err = appendDecisions(out, b, ran)
 		}
 		b.Release()
 	}
@@ -159,7 +174,16 @@ func decisionColumnsOf(b arrow.Record) (c decisionColumns, err error) {
 	return c, nil
 }
 
-func appendDecisions(out []Answer, b arrow.Record) ([]Answer, error) {
+// versions are those of the models from one place to another, by name.
+func (c *decisionColumns) versions(from, to int) map[string]string {
+	m := make(map[string]string, to-from)
+	for j := from; j < to; j++ {
+		m[strings.Clone(c.model.Value(j))] = strings.Clone(c.version.Value(j)) // Arrow's memory is used again
+	}
+	return m
+}
+
+func appendDecisions(out []Answer, b arrow.Record, ran bool) ([]Answer, error) {
 	c, err := decisionColumnsOf(b)
 	if err != nil {
 		return nil, err
@@ -178,6 +202,9 @@ func appendDecisions(out []Answer, b arrow.Record) ([]Answer, error) {
 			if c.model.Value(j) == c.shown.Value(i) {
 				version, label = c.version.Value(j), c.label.Value(j)
 			}
+		}
+		if ran {
+			a.Ran = c.versions(int(from), int(to))
 		}
 		a.Said = digest(a.Status, c.shown.Value(i), version, label)
 		out = append(out, a)

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
+	"weir/cmd/weir/answers"
 	"weir/connectors/kafka"
 	"weir/schemas"
 )
@@ -20,8 +20,6 @@ type Options struct {
 	Group string
 	// Next are the topics between segments, in the order in which a query passes them.
 	Next []Next
-	// Order says that the predictions of a key are to be in the order of its queries.
-	Order bool
 	// NewDecoder makes a decoder of the queries.
 	NewDecoder func() schemas.Decoder
 	// From and To are the range, by the queries' stamps. To: Latest is now.
@@ -51,23 +49,18 @@ type Kind string
 
 // What an audit may find. A query is Lost if it has no prediction, although the pipeline has committed it. It
 // is answered Twice if it has several predictions, and Contradictory if they differ in more than trace and
-// late, or if a decision of its prediction's epoch says something else. It is OutOfOrder if its prediction lies
-// behind that of a later query of its key, which is looked for only where order is asked for. A prediction is Unknown if the range
+// late, or if a decision of its prediction's epoch says something else. A prediction is Unknown if the range
 // holds no query at its source, and Unreadable if it cannot be decoded.
 const (
 	Lost          Kind = "lost"
 	Twice         Kind = "twice"
 	Contradictory Kind = "contradictory"
-	OutOfOrder    Kind = "out_of_order"
 	Unknown       Kind = "unknown"
 	Unreadable    Kind = "unreadable"
 )
 
-// Words are the kind as people read it.
-func (k Kind) Words() string { return strings.ReplaceAll(string(k), "_", " ") }
-
 // Kinds are all kinds of findings.
-var Kinds = [...]Kind{Lost, Twice, Contradictory, OutOfOrder, Unknown, Unreadable}
+var Kinds = [...]Kind{Lost, Twice, Contradictory, Unknown, Unreadable}
 
 // A Finding is a query, or a record, with which something is wrong.
 type Finding struct {
@@ -140,14 +133,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	a := &audit{Options: o, told: map[Kind]int{}, report: Report{Final: map[string]int64{}, Findings: map[Kind]int64{}}}
 	if a.openRows == 0 {
 		a.openRows = openRows
-		if a.Order {
-			a.openRows = orderedRows
-		}
 	}
 	for _, k := range Kinds {
-		if k != OutOfOrder || a.Order {
-			a.report.Findings[k] = 0
-		}
+		a.report.Findings[k] = 0
 	}
 	if err := a.look(ctx); err != nil {
 		return nil, err
@@ -207,45 +195,22 @@ func (a *audit) look(ctx context.Context) (err error) {
 // skipDeleted moves the beginning behind queries whose predictions may have been deleted: to the stamp of the
 // first prediction that is left.
 func (a *audit) skipDeleted(ctx context.Context) error {
-	for p, first := range a.snapshot.predicted[0] {
-		if first == 0 || p >= len(a.snapshot.from) {
+	s := &a.snapshot
+	for p := range s.from {
+		first := s.predicted[0][p]
+		if first == 0 {
 			continue
 		}
-		stamp, err := a.stampOf(ctx, int32(p), first)
+		kept, err := answers.Kept(ctx, a.Client, a.Queries, a.Predictions, int32(p), first, s.predicted[1][p])
 		if err != nil {
 			return err
 		}
-		at, err := a.Client.Offsets(ctx, a.Queries, stamp)
-		if err != nil {
-			return err
-		}
-		if at[p] > a.snapshot.from[p] {
-			a.snapshot.from[p] = at[p]
-			a.report.Skipped = fmt.Sprintf("older predictions were deleted (retention): partition %d begins at %s/%d/%d", p, a.Queries, p, at[p])
+		if kept > s.from[p] {
+			s.from[p] = kept
+			a.report.Skipped = fmt.Sprintf("older predictions were deleted (retention): partition %d begins at %s/%d/%d", p, a.Queries, p, kept)
 		}
 	}
 	return nil
-}
-
-// stampOf is the time of the first prediction, the end where there is none.
-func (a *audit) stampOf(ctx context.Context, p int32, first int64) (kafka.Start, error) {
-	stamp := kafka.Latest
-	r := a.Client.Reader(a.Predictions, p, first, a.snapshot.predicted[1][p])
-	for stamp == kafka.Latest {
-		more, err := r.Next(ctx, func(rec *schemas.Record) error {
-			if stamp == kafka.Latest {
-				stamp = kafka.At(rec.Time)
-			}
-			return nil
-		})
-		if err != nil {
-			return 0, err
-		}
-		if !more {
-			break
-		}
-	}
-	return stamp, nil
 }
 
 // found counts a finding, and tells of it.

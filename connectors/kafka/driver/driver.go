@@ -134,6 +134,9 @@ type Topics interface {
 	// CreateTopics asks a broker, which has to be the controller, and returns an error for each of the topics, in
 	// their order, nil for one that was made. It does not wait until others know the topics.
 	CreateTopics(ctx context.Context, broker int32, topics []NewTopic) ([]error, error)
+	// DeleteTopics asks a broker, which has to be the controller, and returns an error for each of the topics, in
+	// their order, nil for one that will be gone. It does not wait for that.
+	DeleteTopics(ctx context.Context, broker int32, topics []string) ([]error, error)
 }
 
 // Metadata is a broker's view of the cluster.

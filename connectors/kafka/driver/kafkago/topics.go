@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/segmentio/kafka-go/protocol/createtopics"
+	"github.com/segmentio/kafka-go/protocol/deletetopics"
 	"github.com/segmentio/kafka-go/protocol/metadata"
 
 	"weir/connectors/kafka/driver"
@@ -61,6 +62,25 @@ func (c *Cluster) CreateTopics(ctx context.Context, broker int32, topics []drive
 			errs[i] = fmt.Errorf("%w: %s", driver.Code(res.Topics[k].ErrorCode), res.Topics[k].ErrorMessage)
 		default:
 			errs[i] = driver.CodeError(res.Topics[k].ErrorCode)
+		}
+	}
+	return errs, nil
+}
+
+// DeleteTopics implements driver.Topics.
+func (c *Cluster) DeleteTopics(ctx context.Context, broker int32, topics []string) ([]error, error) {
+	req := &deletetopics.Request{TopicNames: topics, TimeoutMs: driver.Patience}
+	res, err := send[*deletetopics.Response](ctx, c, broker, req, nil)
+	if err != nil {
+		return nil, err
+	}
+	errs := make([]error, len(topics))
+	for i, name := range topics {
+		k := slices.IndexFunc(res.Responses, func(r deletetopics.ResponseTopic) bool { return r.Name == name })
+		if k < 0 {
+			errs[i] = fmt.Errorf("the answer lacks topic %s", name)
+		} else {
+			errs[i] = driver.CodeError(res.Responses[k].ErrorCode)
 		}
 	}
 	return errs, nil
