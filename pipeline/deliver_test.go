@@ -441,14 +441,15 @@ func TestDeliverEndsWhatNextCannotTake(t *testing.T) {
 }
 
 // A new owner writes no row again that its predecessor wrote; a lost decision alone is made up for, and one
-// that belongs to another epoch's prediction is lost. It is not made up for by an owner that answers differently.
+// that belongs to another epoch's prediction is lost. It is not made up for by an owner that answers differently, nor where
+// another segment answered.
 func TestDeliverSkipsFinishedRows(t *testing.T) {
 	noLeak(t)
 	var o outputs
-	o.predictions.done = map[int64]int32{0: 1, 1: 1, 4: 2, 5: OtherVersion}
+	o.predictions.done = map[int64]int32{0: 1, 1: 1, 4: 2, 5: OtherVersion, 6: OtherSegment}
 	o.decisions.done = map[int64]int32{0: 1, 4: 1}
 	o.next.done = map[int64]int32{2: 1}
-	b := batch(t, 0, 1, 1, 9, 9, 1, 1)
+	b := batch(t, 0, 1, 1, 9, 9, 1, 1, 1)
 	defer b.Release()
 	if err := deliver(t, open(t, &o, true, endIf(func(x int64) bool { return x == 1 })), b); err != nil {
 		t.Fatal(err)

@@ -96,12 +96,16 @@ type Position []int64
 type RowSet interface {
 	Has(offset int64, row int32) bool
 	// Epoch is that of the row's prediction, for a row that the set has; OtherVersion if an owner wrote it that
-	// would answer differently.
+	// would answer differently, OtherSegment if it was another segment's.
 	Epoch(offset int64, row int32) int32
 }
 
 // OtherVersion stands for the epoch of rows that this owner would not answer in the same way.
 const OtherVersion = -1
+
+// OtherSegment stands for the epoch of rows that another segment wrote. Where the pipeline was cut at another place
+// before, that segment's answers are final for this one too, and their decisions are its own.
+const OtherSegment = -2
 
 // NoRows is the empty RowSet.
 type NoRows struct{}

@@ -152,10 +152,10 @@ func (o *owner) finished(offset int64, row int32) (routed, decided bool) {
 	if !has(predictions) {
 		return false, false
 	}
-	if o.outputs[decisions] == nil {
+	epoch := o.outputs[predictions].Done().Epoch(offset, row)
+	if o.outputs[decisions] == nil || epoch == OtherSegment {
 		return true, true
 	}
-	epoch := o.outputs[predictions].Done().Epoch(offset, row)
 	decided = has(decisions) && o.outputs[decisions].Done().Epoch(offset, row) == epoch
 	if !decided && epoch == OtherVersion {
 		// A decision made up for now would tell of an answer that nobody got.

@@ -82,7 +82,8 @@ func TestFence(t *testing.T) {
 	})
 }
 
-// Rows of an owner of another version are known as such, rows of another segment not at all.
+// Rows of an owner of another version are known as such, and so are rows of another segment, where this one wrote
+// none.
 func TestFenceTellsVersionsAndSegmentsApart(t *testing.T) {
 	conform(t, func(t *testing.T, addr string) {
 		c := dial(t, addr, kafka.Options{})
@@ -94,9 +95,9 @@ func TestFenceTellsVersionsAndSegmentsApart(t *testing.T) {
 			f.Guard(s, 1)
 			return openAt(t, s, nil)
 		}
-		for i, by := range [][2]uint8{{1, 7}, {1, 8}, {2, 7}} {
+		for i, by := range [][2]uint8{{1, 7}, {1, 8}, {2, 7}, {2, 7}, {1, 7}, {2, 7}} {
 			w := open(by[0], uint32(by[1]))
-			if err := writeRows(t, w, int64(i)); err != nil {
+			if err := writeRows(t, w, int64(min(i, 3))); err != nil {
 				t.Fatal(err)
 			}
 			w.Close()
@@ -108,8 +109,11 @@ func TestFenceTellsVersionsAndSegmentsApart(t *testing.T) {
 		if !rows.Has(1, 0) || rows.Epoch(1, 0) != pipeline.OtherVersion {
 			t.Errorf("row of another version: epoch %d, want to be told", rows.Epoch(1, 0))
 		}
-		if rows.Has(2, 0) {
-			t.Error("another segment's row is taken for one of this")
+		if !rows.Has(2, 0) || rows.Epoch(2, 0) != pipeline.OtherSegment {
+			t.Errorf("row of another segment: epoch %d, want to be told", rows.Epoch(2, 0))
+		}
+		if rows.Epoch(3, 0) <= 0 {
+			t.Errorf("row that another segment wrote too, before and after: epoch %d, want its own", rows.Epoch(3, 0))
 		}
 	})
 }

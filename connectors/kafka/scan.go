@@ -70,8 +70,8 @@ func (s *Sink) scan(ctx context.Context, at place, from int64) (written, int64, 
 	return rows, end[0], err
 }
 
-// note adds a record's rows. Those of another segment say nothing of this one's, and what is malformed was not
-// written by us.
+// note adds a record's rows. What another segment wrote of a row counts where this one wrote nothing: its epochs
+// are not ours. What is malformed was not written by us.
 func (s *Sink) note(rows written, r *schemas.Record) {
 	for _, h := range r.Headers {
 		if h.Key != OriginHeader {
@@ -82,13 +82,17 @@ func (s *Sink) note(rows written, r *schemas.Record) {
 			return
 		}
 		_ = eachOrigin(runs, func(offset int64, row, epoch int32) {
+			at := rowKey{offset, row}
 			if !s.Fence.own(epoch) {
+				if _, known := rows[at]; !known {
+					rows[at] = pipeline.OtherSegment
+				}
 				return
 			}
 			if version != s.Fence.Version {
 				epoch = pipeline.OtherVersion
 			}
-			rows[rowKey{offset, row}] = epoch
+			rows[at] = epoch
 		})
 	}
 }

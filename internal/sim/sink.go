@@ -31,7 +31,12 @@ func (s *sink) Open(ctx context.Context, _ pipeline.Partition, from pipeline.Pos
 	}
 	for _, r := range s.p.log.read(s.topic, start) {
 		if r.writer != s.p.group {
-			continue // another segment's: its epochs are not ours
+			for _, row := range r.rows { // its epochs are not ours
+				if _, known := w.done[row.Offset]; !known {
+					w.done[row.Offset] = pipeline.OtherSegment
+				}
+			}
+			continue
 		}
 		for _, row := range r.rows {
 			w.done[row.Offset] = row.Epoch
