@@ -19,6 +19,8 @@ type TopicsSpec struct {
 	Retention time.Duration
 
 	Queries, Predictions, Decisions, Feedback, Dead string
+	// State tells which version of the pipeline is to run, and what each segment reads; compacted.
+	State string
 	// Next names the topic that a segment reads where it is cut off from the one before it, by segment.
 	Next map[string]string
 }
@@ -49,6 +51,7 @@ func (s *Spec) readTopics(n Node) {
 	t.Decisions = s.topic(n.Get("decisions"), "decisions", taken)
 	t.Feedback = s.topic(n.Get("feedback"), "feedback", taken)
 	t.Dead = s.topic(n.Get("dead"), "dead", taken)
+	t.State = s.topic(n.Get("state"), "state", taken)
 	t.Next = map[string]string{}
 	next := n.Get("next")
 	for _, e := range next.Entries() {
@@ -108,7 +111,9 @@ func (s *Spec) TopicList(all bool) []TopicDef {
 		s.define(s.Topics.Predictions, 1, row),
 		s.define(s.Topics.Decisions, 1, row),
 		s.define(s.Topics.Feedback, 1, query),
-		s.define(s.Topics.Dead, 1, query+messageRoom)) // room for the reason's headers around any query
+		s.define(s.Topics.Dead, 1, query+messageRoom), // room for the reason's headers around any query
+		TopicDef{Name: s.Topics.State, Partitions: 1, Replication: s.Topics.Replication,
+			Config: map[string]string{"cleanup.policy": "compact"}})
 }
 
 // define keeps every topic as long as the queries: what a restart skips it must find in the outputs, and a

@@ -72,6 +72,13 @@ func (a *admin) ready(what string) bool {
 	return was > 0 && len(a.waiting) == 0
 }
 
+// unready takes back that something has happened.
+func (a *admin) unready(what string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.waiting[what] = true
+}
+
 // drain makes the process unready for good.
 func (a *admin) drain() {
 	a.mu.Lock()

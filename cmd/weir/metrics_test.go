@@ -34,7 +34,7 @@ func (m *metrics) lags(t *testing.T) (shown []string) {
 func TestLagOfLostPartitions(t *testing.T) {
 	m := newMetrics()
 	a := &app{log: slog.New(slog.DiscardHandler)}
-	ev := a.sourceEvents(pipeline.Unit{Name: "main", In: "shop.queries"}, a.brokerEvents(m), m, &admin{waiting: map[string]bool{}})
+	ev := a.sourceEvents(pipeline.Unit{Name: "main", In: "shop.queries"}, "", a.brokerEvents(m), m, &admin{waiting: map[string]bool{}})
 	ev.Lag("shop.queries", 0, 5, 1)
 	ev.Lag("shop.queries", 1, 7, 1)
 	ev.Lag("shop.heavy", 1, 9, 1) // of another unit
@@ -54,7 +54,7 @@ func TestSourceTellsOfTheBroker(t *testing.T) {
 		var log strings.Builder
 		m := newMetrics()
 		a := &app{log: slog.New(slog.NewTextHandler(&log, nil))}
-		ev := a.sourceEvents(pipeline.Unit{Name: "main", In: "shop.queries"}, a.brokerEvents(m), m, &admin{})
+		ev := a.sourceEvents(pipeline.Unit{Name: "main", In: "shop.queries"}, "", a.brokerEvents(m), m, &admin{})
 		for range 20 {
 			ev.Retry(errors.New("connection refused"))
 			time.Sleep(200 * time.Millisecond)
@@ -70,7 +70,7 @@ func TestRebalanceTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMetrics()
 		a := &app{log: slog.New(slog.DiscardHandler)}
-		ev := a.sourceEvents(pipeline.Unit{Name: "main", In: "shop.queries"}, a.brokerEvents(m), m, &admin{waiting: map[string]bool{}})
+		ev := a.sourceEvents(pipeline.Unit{Name: "main", In: "shop.queries"}, "", a.brokerEvents(m), m, &admin{waiting: map[string]bool{}})
 		ev.Rebalanced(1, []int32{0, 1})
 		time.Sleep(time.Hour)
 		ev.Rebalancing(1)

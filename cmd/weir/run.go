@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"weir/cmd/weir/feed"
+	"weir/cmd/weir/ownership"
 	"weir/connectors/broker"
 	"weir/connectors/kafka"
 	"weir/gpu"
@@ -39,24 +40,36 @@ type runOptions struct {
 	admin    string
 	// acceptDuplicates goes on where it can no longer be told what was answered.
 	acceptDuplicates bool
+	// replace lets the spec take over from another version; turn, if not 0, is the latest replacement that it may undo.
+	replace bool
+	turn    int
 	// session and heartbeat are the consumer group's.
 	session, heartbeat time.Duration
 }
 
 func runCommand(a *app) *cobra.Command {
 	var o runOptions
+	var replace string
 	cmd := &cobra.Command{
 		Use:   "run SPEC",
 		Short: "Serve a pipeline: queries on a topic in, predictions on a topic out",
 		Long: `Serves the pipeline that a YAML file describes. Start as many as you like, here and on other hosts: they share the
 partitions as a consumer group. With --segments a process runs only some segments, and topics lie between.
 
+A spec that would answer differently waits while members of another version run. With --replace it takes over: those
+finish what is in hand, also what lies in topics between segments that the new layout lacks, and exit with code 0. From
+then on the pipeline belongs to the new version: members of others that are started again wait, not ready, and say so,
+also while none of the new ones runs. What was replaced does not come back by itself, even if it was started with
+--replace; the line that it logs names the number N with which --replace=N brings it back.
+
 SIGTERM or Ctrl-C drains: it stops taking queries, finishes and commits what is in hand and leaves the group.
 /metrics, /healthz and /readyz are served on the --admin address.`,
 		Example: `  weir run fashion.yaml --broker kafka:9092
   weir run fashion.yaml --embedded ./data               # with a broker of its own, no Kafka needed
   weir run fashion.yaml --segments light                # on the edge
-  weir run fashion.yaml --segments heavy                # on a host with a device`,
+  weir run fashion.yaml --segments heavy                # on a host with a device
+  weir run fashion-2.yaml --replace                     # instead of the version that runs
+  weir run fashion.yaml --replace=1                     # back, after replacement 1`,
 		Args: between(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.embedded != "" && cmd.Flags().Changed("broker") {
@@ -67,6 +80,9 @@ SIGTERM or Ctrl-C drains: it stops taking queries, finishes and commits what is 
 			}
 			if o.embedded == "" && cmd.Flags().Changed("listen") {
 				return usage("--listen is the address of an embedded broker; name its directory with --embedded")
+			}
+			if err := o.readReplace(replace); err != nil {
+				return err
 			}
 			o.spec = args[0]
 			if !cmd.Flags().Changed("admin") {
@@ -84,6 +100,8 @@ SIGTERM or Ctrl-C drains: it stops taking queries, finishes and commits what is 
 	cmd.Flags().StringVar(&o.embedded, "embedded", "", "start an embedded broker with its data in this directory")
 	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:9092", "address of the embedded broker, HOST:PORT; port 0 takes a free one")
 	cmd.Flags().StringSliceVar(&o.segments, "segments", nil, "run only these segments; default: all")
+	cmd.Flags().StringVar(&replace, "replace", "", "take over from another version of the pipeline; =N: also from the one that replaced this one, by replacement N")
+	cmd.Flags().Lookup("replace").NoOptDefVal = anyTurn
 	cmd.Flags().BoolVar(&o.acceptDuplicates, "accept-duplicates", false, "start even where retention deleted what tells which queries were answered")
 	cmd.Flags().DurationVar(&o.session, "session", 6*time.Second, "how long a worker that is silent keeps its partitions (brokers allow 6s and more, unless told otherwise)")
 	cmd.Flags().DurationVar(&o.heartbeat, "heartbeat", 300*time.Millisecond, "how often a worker tells that it is there; a fraction of --session")
@@ -256,7 +274,7 @@ func (a *app) brokerEvents(m *metrics) kafka.Events {
 
 // checkTopics fails with a remedy if a topic that the units use does not exist.
 func checkTopics(ctx context.Context, client *kafka.Client, spec *pipeline.Spec, units []pipeline.Unit) error {
-	topics := []string{spec.Topics.Predictions, spec.Topics.Decisions, spec.Topics.Dead}
+	topics := []string{spec.Topics.Predictions, spec.Topics.Decisions, spec.Topics.Dead, spec.Topics.State}
 	for _, u := range units {
 		topics = append(topics, u.In)
 		if u.Next != "" {
@@ -278,32 +296,38 @@ func checkTopics(ctx context.Context, client *kafka.Client, spec *pipeline.Spec,
 
 // serve runs every unit until ctx ends or one of them fails.
 func (a *app) serve(ctx context.Context, spec *pipeline.Spec, o runOptions, parts []part, client *kafka.Client, ev kafka.Events, m *metrics, adm *admin) error {
-	stop := context.AfterFunc(ctx, func() {
+	t, err := a.openTenancy(ctx, spec, o, parts, client, adm)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(t.staying, func() {
 		adm.drain()
 		a.log.Info("draining")
 	})
-	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
 	for _, p := range parts {
 		p.segment.Outputs = outputs(spec, p, client, o.acceptDuplicates, ev)
 		source := &kafka.Source{Client: client, Topic: p.In, Group: p.Group, Digest: p.digest,
-			NewDecoder: decoder(spec, p.Unit, m), Events: a.sourceEvents(p.Unit, ev, m, adm),
+			NewDecoder: decoder(spec, p.Unit, m), Events: a.sourceEvents(p.Unit, ownership.Busy(o.replace), ev, m, adm),
 			Session: o.session, Heartbeat: o.heartbeat,
 			Fenced: spec.Delivery == pipeline.ExactlyOnceEffect}
 		g.Go(func() error {
-			if err := source.Run(ctx, p.segment.Open); err != nil {
-				return fmt.Errorf("segment %s: %w", p.Name, err)
+			err := t.run(ctx, p.owned(spec), source, p.segment.Open)
+			if err != nil {
+				t.end()
 			}
-			return nil
+			return err
 		})
 	}
-	err := g.Wait()
+	err = g.Wait()
+	stop()
 	a.log.Info("stopped")
-	return err
+	return errors.Join(err, t.close())
 }
 
-// sourceEvents are ev, and tell the log and /readyz of the partitions that a unit owns.
-func (a *app) sourceEvents(u pipeline.Unit, ev kafka.Events, m *metrics, adm *admin) kafka.Events {
+// sourceEvents are ev, and tell the log and /readyz of the partitions that a unit owns. remedy is what helps where
+// its group refuses it.
+func (a *app) sourceEvents(u pipeline.Unit, remedy string, ev kafka.Events, m *metrics, adm *admin) kafka.Events {
 	counted := ev
 	var kept atomic.Bool                // out of the group by another spec, and logged
 	var ended atomic.Pointer[time.Time] // when the last generation did, until the next one begins
@@ -315,7 +339,8 @@ func (a *app) sourceEvents(u pipeline.Unit, ev kafka.Events, m *metrics, adm *ad
 	}
 	ev.Refused = func(err error) {
 		if !kept.Swap(true) {
-			a.log.Warn("another pipeline spec runs this group; waiting until its members leave", "segment", u.Name, "group", u.Group, "error", err)
+			a.log.Warn("another version of the pipeline runs; waiting until its members leave", "segment", u.Name, "group", u.Group,
+				"remedy", remedy, "error", err)
 		}
 		if adm.ready("segment " + u.Name) { // or a rolling update would wait for it, and it for the update
 			a.log.Info("ready")
