@@ -17,6 +17,9 @@ type Groups interface {
 	// Commit commits places of a topic for a member. A generation that is over is refused by partition, while the
 	// request succeeds. The map has an entry for each partition that the answer names, nil for one that was taken.
 	Commit(ctx context.Context, c Commit) (map[int32]error, error)
+	// Members tells how many members a group has, and the Balancer.Protocol that they agreed on: "" while they join. A
+	// group that never was has none, or is told by GroupIDNotFound.
+	Members(ctx context.Context, group string) (n int, protocol string, err error)
 	// Join begins to be a member; Group.Next tells of its first generation. Nothing is awaited.
 	Join(o GroupOptions) (Group, error)
 }
