@@ -44,6 +44,7 @@ type Ledger struct {
 type answer struct {
 	place  Place
 	at     Place // of the prediction itself
+	key    string
 	fields map[string]any
 }
 
@@ -131,7 +132,7 @@ func (l *Ledger) note(r *kgo.Record) error {
 	if len(l.answers[p.QueryID]) == 0 && len(l.sent[p.QueryID]) > 0 {
 		l.answered++
 	}
-	l.answers[p.QueryID] = append(l.answers[p.QueryID], answer{p.Source, Place{r.Partition, r.Offset}, fields})
+	l.answers[p.QueryID] = append(l.answers[p.QueryID], answer{p.Source, Place{r.Partition, r.Offset}, string(r.Key), fields})
 	return nil
 }
 

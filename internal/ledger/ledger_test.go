@@ -52,6 +52,28 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// A query whose answer lies behind that of a later one of its key is out of order; other keys, other partitions
+// and second answers do not matter.
+func TestDisorder(t *testing.T) {
+	l := New()
+	keyed := func(at int64, id, key string, offset int64) *kgo.Record {
+		r := prediction(at, id, offset, "Bag")
+		r.Key = []byte(key)
+		return r
+	}
+	for i, id := range []string{"a", "b", "c", "d", "e"} {
+		l.Sent(id, Place{0, int64(i)})
+	}
+	l.fetch(keyed(0, "a", "u", 0), keyed(1, "e", "", 4), keyed(2, "d", "", 3), keyed(3, "c", "v", 2))
+	if got := l.Disorder(); len(got) != 0 {
+		t.Errorf("got %q", got)
+	}
+	l.fetch(keyed(4, "b", "v", 1), keyed(5, "a", "u", 0))
+	if got, want := l.Disorder(), `["b at {0 1}: its answer at {0 4} lies behind that of c at {0 3}"]`; fmt.Sprintf("%q", got) != want {
+		t.Errorf("got %q, want %s", got, want)
+	}
+}
+
 // Waiting ends with what was waited for, with the context, and with a prediction that cannot be read.
 func TestAwait(t *testing.T) {
 	l := New()

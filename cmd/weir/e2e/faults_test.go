@@ -97,6 +97,7 @@ var faultLayouts = []struct {
 	{"fused", nil, [][]string{nil}, 3},
 	{"cut", nil, [][]string{{"--segments", "light"}, {"--segments", "heavy"}}, 1},
 	{"cut and spread", []string{"layout: {cut: [heavy], spread: {heavy: 2}}"}, [][]string{nil, {"--segments", "heavy"}}, 1},
+	{"in order", []string{inOrder}, [][]string{nil}, 2},
 }
 
 // Whatever dies, freezes or restarts under load: each query gets its one prediction. The ledger, which knows
@@ -104,6 +105,10 @@ var faultLayouts = []struct {
 func TestFaults(t *testing.T) {
 	short := faultCounts{killWorker: 3, freezeWorker: 1, addWorker: 1, removeWorker: 1, killBroker: 1}
 	for i, l := range faultLayouts {
+		short := short
+		if i == 3 {
+			short = faultCounts{killWorker: 2, freezeWorker: 1, killBroker: 1}
+		}
 		t.Run(l.name, func(t *testing.T) {
 			if i == 2 && !longFaults() {
 				t.Skip("only with WEIR_FAULTS=long")
@@ -307,7 +312,7 @@ func (f *faultRun) load(ctx context.Context, client *kgo.Client) error {
 		case <-tick.C:
 		}
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*patience)
-		results := client.ProduceSync(limit, toyRecords(f.topic("queries"), n, n+loadStep)...)
+		results := client.ProduceSync(limit, userRecords(f.topic("queries"), n, n+loadStep)...)
 		cancel()
 		for _, res := range results {
 			if res.Err != nil {
@@ -467,6 +472,7 @@ func (f *faultRun) judge(t *testing.T) {
 	if !v.Clean() {
 		t.Errorf("the ledger: %s", v)
 	}
+	f.judgeOrder(t)
 	got := run(t, command("audit", f.spec, "--broker", f.addr))
 	if got.code != 0 {
 		t.Errorf("weir audit: code %d: %s%s", got.code, got.out, got.err)
