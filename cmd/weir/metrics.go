@@ -30,6 +30,7 @@ type metrics struct {
 	reopened, outOfRange *prometheus.CounterVec
 	fenced               *prometheus.CounterVec
 	rebalanceTime        *prometheus.HistogramVec
+	recovered            *prometheus.CounterVec
 }
 
 // times are buckets from 0.1 ms to 6.5 s, a factor of 2 apart, as decisions are asked for in about 10 ms.
@@ -57,6 +58,7 @@ func newMetrics() *metrics {
 	m.skipped = m.counter("weir_skipped_total", "Null records, and values of columns that the schema lacks.", "what")
 	m.reopened = m.counter("weir_reopened_total", "Partitions that were given back after an error.", "topic")
 	m.fenced = m.counter("weir_fenced_total", "Writes that were refused, because another process had taken over the partition.", "topic")
+	m.recovered = m.counter("weir_recovered_records_total", "Records of an output that were read, when a partition was taken over, to know what had been written since its last commit.", "topic")
 	m.outOfRange = m.counter("weir_out_of_range_total", "Times that the offset to read was no longer there: records were lost to retention.", "topic")
 	m.rebalances = prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_rebalances_total", Help: "Generations of the consumer group."})
 	m.rebalanceTime = m.histogram("weir_rebalance_seconds", "From the end of a generation of the consumer group to the next one; meanwhile partitions that stay are served, but nothing is committed.", times, "segment")
@@ -145,6 +147,7 @@ func (m *metrics) broker() kafka.Events {
 		OutOfRange: func(topic string, _ int32, _, _ int64) { m.outOfRange.WithLabelValues(topic).Inc() },
 		Rebalanced: func(int32, []int32) { m.rebalances.Inc() },
 		Fenced:     func(topic string, _ int32) { m.fenced.WithLabelValues(topic).Inc() },
+		Recovered:  func(topic string, _ int32, records int) { m.recovered.WithLabelValues(topic).Add(float64(records)) },
 		Retry:      func(error) { m.retries.Inc() },
 	}
 }

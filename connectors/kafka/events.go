@@ -31,6 +31,9 @@ type Events struct {
 	Refused func(err error)
 	// Fenced tells of a write that was refused, because another process has taken over its input partition.
 	Fenced func(topic string, partition int32)
+	// Recovered tells how many records of an output a new owner of an input partition read, to know what earlier
+	// ones had written since their last commit.
+	Recovered func(topic string, partition int32, records int)
 	// Retry tells of a failure that will be tried again.
 	Retry func(err error)
 }
@@ -98,6 +101,12 @@ func (e *Events) refused(err error) {
 func (e *Events) fenced(topic string, partition int32) {
 	if e.Fenced != nil {
 		e.Fenced(topic, partition)
+	}
+}
+
+func (e *Events) recovered(topic string, partition int32, records int) {
+	if e.Recovered != nil {
+		e.Recovered(topic, partition, records)
 	}
 }
 

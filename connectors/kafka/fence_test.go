@@ -82,6 +82,35 @@ func TestFence(t *testing.T) {
 	})
 }
 
+// A new owner reads what was written from its predecessor's position on, and nothing that lies before.
+func TestRecoveryReadsFromTheMark(t *testing.T) {
+	conform(t, func(t *testing.T, addr string) {
+		c := dial(t, addr, kafka.Options{})
+		topic := newTopic(t, c, 1)
+		old := openAt(t, fenced(c, topic, topic)[0], nil)
+		write := func(from, to int64) {
+			for o := from; o < to; o++ {
+				if err := writeRows(t, old, o); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		write(0, 100)
+		mark := old.Position()
+		write(100, 107)
+		s := fenced(c, topic, topic)[0]
+		var recovered []string
+		s.Events.Recovered = func(topic string, partition int32, records int) {
+			recovered = append(recovered, fmt.Sprintf("%s/%d %d", topic, partition, records))
+		}
+		fresh := openAt(t, s, mark)
+		equal(t, "recovered", recovered, []string{topic + "/0 7"})
+		if !fresh.Done().Has(100, 0) || !fresh.Done().Has(106, 0) {
+			t.Error("rows behind the mark are not known")
+		}
+	})
+}
+
 // Rows of an owner of another version are known as such, and so are rows of another segment, where this one wrote
 // none.
 func TestFenceTellsVersionsAndSegmentsApart(t *testing.T) {

@@ -58,8 +58,9 @@ func (s *Sink) scan(ctx context.Context, at place, from int64) (written, int64, 
 	if from >= 0 && from < first[0] && !s.AcceptLoss {
 		return nil, 0, pipeline.Permanent(&LostRangeError{at.topic, at.partition, from, first[0]})
 	}
-	rows := written{}
+	rows, records := written{}, 0
 	err = s.Client.read(ctx, at, max(from, first[0]), end[0], func(r *schemas.Record) error {
+		records++
 		s.note(rows, r)
 		if len(rows) > scanRows {
 			return pipeline.Permanent(fmt.Errorf("kafka: %s/%d: more than %d rows lie behind the last commit; "+
@@ -67,6 +68,7 @@ func (s *Sink) scan(ctx context.Context, at place, from int64) (written, int64, 
 		}
 		return nil
 	})
+	s.Events.recovered(at.topic, at.partition, records)
 	return rows, end[0], err
 }
 

@@ -115,6 +115,29 @@ func TestCrashWithBacklog(t *testing.T) {
 	wantNoDuplicates(t, got)
 }
 
+// A worker that takes over reads at most what was written since the last commit, however much lies before.
+func TestRecoveryReadsLittle(t *testing.T) {
+	everywhere(t, func(t *testing.T, c cluster) {
+		const before, since = 600, 60
+		p := c.toyPipe(t)
+		w, got, client := p.work(t), p.predictions(t), p.client(t)
+		publish(t, client, toyRecords(p.topic("queries"), 0, before)...)
+		got.await(t, before)
+		p.awaitCommitted(t, p.group("light"), p.topic("queries"), partitions)
+		publish(t, client, toyRecords(p.topic("queries"), before, before+since)...)
+		got.await(t, before+1)
+		w.kill(t)
+		heir := p.work(t)
+		got.await(t, before+since)
+		wantNoDuplicates(t, got)
+		read := heir.metric(t, `weir_recovered_records_total{topic="`+p.topic("predictions")+`"}`)
+		if read > since {
+			t.Errorf("the new worker read %v predictions, and %d were written since the last commit", read, since)
+		}
+		t.Logf("the new worker read %v predictions of %d", read, before+since)
+	})
+}
+
 // A broker that dies and comes back costs time only: workers try it again until it answers.
 func TestBrokerCrash(t *testing.T) {
 	t.Parallel()
