@@ -38,6 +38,7 @@ beside the workers, and for as long as the range is it uses the same memory.
   twice           with several predictions
   contradictory   whose predictions differ in more than trace and late (numbers by more than 1e-5), or whose
                   decision says something else than the prediction of its epoch
+  out of order    whose prediction lies behind that of a later query of the same key (with order: key in the spec)
   unknown         predictions at whose source the range has no query
   unreadable      predictions or decisions that cannot be decoded
   pending         not answered yet: above what their segment has committed
@@ -98,7 +99,7 @@ func auditOptions(spec *pipeline.Spec, client *kafka.Client) audit.Options {
 	group := func(segment string) string { return "weir." + spec.Pipeline + "." + segment }
 	o := audit.Options{
 		Client: client, Queries: spec.Topics.Queries, Predictions: spec.Topics.Predictions, Decisions: spec.Topics.Decisions,
-		Group: group(spec.Segments[0].Name), NewDecoder: func() schemas.Decoder { return schemas.NewQueries(queryOptions(spec)) },
+		Group: group(spec.Segments[0].Name), Order: spec.Order == pipeline.ByKey, NewDecoder: func() schemas.Decoder { return schemas.NewQueries(queryOptions(spec)) },
 	}
 	spread := 1
 	for _, s := range spec.Segments[1:] {
@@ -138,14 +139,14 @@ func (a *app) audit(ctx context.Context, o audit.Options, asJSON bool) error {
 	var parts []string
 	for _, k := range audit.Kinds {
 		if n := report.Findings[k]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, k))
+			parts = append(parts, fmt.Sprintf("%d %s", n, k.Words()))
 		}
 	}
 	return fmt.Errorf("audit: %s", strings.Join(parts, ", "))
 }
 
 func printFinding(w io.Writer, f audit.Finding) error {
-	_, err := fmt.Fprintf(w, "%s\t%s\t%s/%d/%d/%d", f.Kind, f.QueryID, f.Topic, f.Partition, f.Offset, f.Row)
+	_, err := fmt.Fprintf(w, "%s\t%s\t%s/%d/%d/%d", f.Kind.Words(), f.QueryID, f.Topic, f.Partition, f.Offset, f.Row)
 	if err == nil && len(f.At) > 0 {
 		_, err = fmt.Fprintf(w, "\tpredictions at %s", strings.Trim(fmt.Sprint(f.At), "[]"))
 	}
@@ -165,7 +166,9 @@ func printReport(w io.Writer, r *audit.Report) error {
 		line("  "+s, r.Final[s])
 	}
 	for _, k := range audit.Kinds {
-		line(string(k), r.Findings[k])
+		if n, asked := r.Findings[k]; asked {
+			line(k.Words(), n)
+		}
 	}
 	line("pending", r.Pending)
 	line("undecided", r.Undecided)

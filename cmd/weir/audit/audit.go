@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"weir/cmd/weir/answers"
 	"weir/connectors/kafka"
@@ -20,6 +21,8 @@ type Options struct {
 	Group string
 	// Next are the topics between segments, in the order in which a query passes them.
 	Next []Next
+	// Order says that the predictions of a key are to be in the order of its queries.
+	Order bool
 	// NewDecoder makes a decoder of the queries.
 	NewDecoder func() schemas.Decoder
 	// From and To are the range, by the queries' stamps. To: Latest is now.
@@ -49,18 +52,23 @@ type Kind string
 
 // What an audit may find. A query is Lost if it has no prediction, although the pipeline has committed it. It
 // is answered Twice if it has several predictions, and Contradictory if they differ in more than trace and
-// late, or if a decision of its prediction's epoch says something else. A prediction is Unknown if the range
+// late, or if a decision of its prediction's epoch says something else. It is OutOfOrder if its prediction lies
+// behind that of a later query of its key, which is looked for only where order is asked for. A prediction is Unknown if the range
 // holds no query at its source, and Unreadable if it cannot be decoded.
 const (
 	Lost          Kind = "lost"
 	Twice         Kind = "twice"
 	Contradictory Kind = "contradictory"
+	OutOfOrder    Kind = "out_of_order"
 	Unknown       Kind = "unknown"
 	Unreadable    Kind = "unreadable"
 )
 
+// Words are the kind as people read it.
+func (k Kind) Words() string { return strings.ReplaceAll(string(k), "_", " ") }
+
 // Kinds are all kinds of findings.
-var Kinds = [...]Kind{Lost, Twice, Contradictory, Unknown, Unreadable}
+var Kinds = [...]Kind{Lost, Twice, Contradictory, OutOfOrder, Unknown, Unreadable}
 
 // A Finding is a query, or a record, with which something is wrong.
 type Finding struct {
@@ -133,9 +141,14 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	a := &audit{Options: o, told: map[Kind]int{}, report: Report{Final: map[string]int64{}, Findings: map[Kind]int64{}}}
 	if a.openRows == 0 {
 		a.openRows = openRows
+		if a.Order {
+			a.openRows = orderedRows
+		}
 	}
 	for _, k := range Kinds {
-		a.report.Findings[k] = 0
+		if k != OutOfOrder || a.Order {
+			a.report.Findings[k] = 0
+		}
 	}
 	if err := a.look(ctx); err != nil {
 		return nil, err

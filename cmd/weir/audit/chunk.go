@@ -27,8 +27,10 @@ func (m mark) epoch() int32 { return int32(m>>epochBits) & epochMask }
 const (
 	// chunkRows is how many rows, or offsets, begin a new chunk.
 	chunkRows = 1 << 16
-	// openRows is how many rows and offsets of unfinished chunks a window has at most: 12 bytes each.
-	openRows = 8 << 20
+	// openRows is how many rows and offsets of unfinished chunks a window has at most: 12 bytes each, and orderedRows
+	// where order matters, as keys take eight more, and up to forty in a map.
+	openRows    = 8 << 20
+	orderedRows = 2 << 20
 )
 
 // A chunk is what is known of the queries at some neighbouring offsets. A sealed chunk has forgotten all but
@@ -37,8 +39,9 @@ type chunk struct {
 	from, to  int64    // offsets
 	first     []uint32 // by offset: the place of its first row in marks; one more at the end
 	marks     []mark
-	open      int // rows without a prediction
-	undecided int // predictions without a decision
+	keys      []uint64 // by mark: hash of the query's key, 0 without one; only where order matters
+	open      int      // rows without a prediction
+	undecided int      // predictions without a decision
 	full      bool
 }
 
@@ -71,18 +74,29 @@ func (c *chunk) seal() bool {
 	if !c.full || c.first == nil || c.open > 0 || c.undecided > 0 {
 		return false
 	}
-	c.first, c.marks = nil, nil
+	c.first, c.marks, c.keys = nil, nil, nil
 	return true
 }
 
 // at is the mark of a row, nil where there is no such row.
 func (c *chunk) at(k key) *mark {
+	if i := c.index(k); i >= 0 {
+		return &c.marks[i]
+	}
+	return nil
+}
+
+// keyOf is the hash of a row's key, of a row that there is.
+func (c *chunk) keyOf(k key) uint64 { return c.keys[c.index(k)] }
+
+// index is a row's place in marks, -1 where there is no such row.
+func (c *chunk) index(k key) int {
 	i := k.Offset - c.from
 	from, to := c.first[i], c.first[i+1]
 	if k.Row < 0 || k.Row >= int32(to-from) {
-		return nil
+		return -1
 	}
-	return &c.marks[from+uint32(k.Row)]
+	return int(from) + int(k.Row)
 }
 
 // each calls f for every row.

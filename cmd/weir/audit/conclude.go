@@ -12,7 +12,9 @@ import (
 
 // conclude says what is wrong in a window of which everything was read.
 func (p *partition) conclude(ctx context.Context) error {
-	p.discard()
+	if err := p.discard(); err != nil {
+		return err
+	}
 	open := slices.DeleteFunc(slices.Clone(p.chunks), func(c *chunk) bool { return c.first == nil || c.open == 0 })
 	if len(open) > 0 {
 		if err := p.waiting(ctx); err != nil {

@@ -26,6 +26,7 @@ type partition struct {
 	early          map[key][]answers.Answer // decisions that came before their prediction
 	seen           [2]int64                 // behind the last record that an earlier window, or this one, has read
 	suspects       map[key]bool
+	order          order
 }
 
 const (
@@ -85,6 +86,7 @@ func (p *partition) window(ctx context.Context) error {
 	p.queries = p.Client.Reader(p.Queries, p.id, p.from, p.limit)
 	p.early, p.suspects = map[key][]answers.Answer{}, map[key]bool{}
 	p.later = [2]int64{-1, -1}
+	p.order.begin()
 	preds := p.Client.Reader(p.Predictions, p.id, p.outputs[ofPredictions], s.predicted[1][p.id])
 	decs := p.Client.Reader(p.Decisions, p.id, p.outputs[ofDecisions], s.decided[1][p.id])
 	var reached [2]int64 // the highest offset that a prediction, or a decision, belongs to
@@ -108,6 +110,9 @@ func (p *partition) window(ctx context.Context) error {
 			p.later[i] = end
 		}
 	}
+	if err := p.order.end(p.later[ofPredictions]); err != nil {
+		return err
+	}
 	return p.conclude(ctx)
 }
 
@@ -122,8 +127,14 @@ func (p *partition) load(ctx context.Context, offset int64) error {
 			before := c.size()
 			c.add(r.Offset, p.rows(r))
 			p.size += c.size() - before
+			if p.decoder.Rows() >= 256 || p.decoder.Bytes() >= 1<<20 {
+				return p.discard()
+			}
 			return nil
 		})
+		if err == nil && p.Order { // the next predictions ask for the keys
+			err = p.discard()
+		}
 		if err != nil {
 			return err
 		}
@@ -160,17 +171,20 @@ func (p *partition) rows(r *schemas.Record) int {
 	p.decoder.Append(*r)
 	n := p.decoder.Rows() - before
 	p.report.Accepted += int64(n)
-	if p.decoder.Rows() >= 256 || p.decoder.Bytes() >= 1<<20 {
-		p.discard()
-	}
 	return n
 }
 
-// discard frees what was decoded.
-func (p *partition) discard() {
-	if rec := p.decoder.Flush(); rec != nil {
-		rec.Release()
+// discard frees what was decoded. Where order matters it notes the keys.
+func (p *partition) discard() error {
+	rec := p.decoder.Flush()
+	if rec == nil {
+		return nil
 	}
+	defer rec.Release()
+	if p.Order {
+		return p.keys(rec)
+	}
+	return nil
 }
 
 // seal forgets finished chunks, and joins them so that a long range stays a short list.
@@ -189,6 +203,7 @@ func (p *partition) seal() {
 	}
 	clear(p.chunks[len(kept):])
 	p.chunks = kept
+	p.order.forget(p.chunks, p.size)
 }
 
 // predicted notes the predictions of a record.
@@ -218,7 +233,7 @@ func (p *partition) predicted(ctx context.Context, r *schemas.Record, reached *i
 		if !p.ours(a, r.Offset, ofPredictions) { // the window has become full meanwhile
 			continue
 		}
-		if err := p.note(a, r.Offset); err != nil {
+		if err := p.note(a, spot{r.Offset, i}); err != nil {
 			return err
 		}
 	}
@@ -258,14 +273,14 @@ func (p *partition) wrong(fresh bool, f Finding) error {
 }
 
 // note notes one prediction.
-func (p *partition) note(a *answers.Answer, at int64) error {
+func (p *partition) note(a *answers.Answer, at spot) error {
 	c := find(p.chunks, a.Offset)
 	if c == nil || c.sealed() {
 		return p.suspect(a.Place)
 	}
 	m := c.at(a.Place)
 	if m == nil {
-		return p.found(Finding{Kind: Unknown, QueryID: a.ID, Partition: p.id, Offset: a.Offset, Row: a.Row, At: []int64{at}})
+		return p.found(Finding{Kind: Unknown, QueryID: a.ID, Partition: p.id, Offset: a.Offset, Row: a.Row, At: []int64{at.offset}})
 	}
 	if *m&predicted != 0 {
 		return p.suspect(a.Place)
@@ -275,6 +290,11 @@ func (p *partition) note(a *answers.Answer, at int64) error {
 	c.undecided++
 	p.report.Final[a.Status]++
 	p.report.Undecided++
+	if p.Order {
+		if err := p.follow(c, a, at); err != nil {
+			return err
+		}
+	}
 	for _, d := range p.early[a.Place] {
 		if err := p.match(c, m, &d); err != nil {
 			return err
