@@ -98,6 +98,8 @@ func TestUsageFaults(t *testing.T) {
 		{"feedback " + file + " q", "give --label, --reward or --loss"},
 		{"feedback " + file + " --label Bag", "QUERY_ID"},
 		{"feedback " + file + " q --reward NaN", "NaN"},
+		{"run " + file + " --replace=0", "--replace=0"},
+		{"run " + file + " --replace=old", "number of a replacement"},
 		{"demo --rate 0", "--rate 0"},
 		{"demo --rate NaN", "--rate NaN"},
 		{"demo --queries -1", "--queries -1"},

@@ -100,7 +100,7 @@ SIGTERM or Ctrl-C drains: it stops taking queries, finishes and commits what is 
 	cmd.Flags().StringVar(&o.embedded, "embedded", "", "start an embedded broker with its data in this directory")
 	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:9092", "address of the embedded broker, HOST:PORT; port 0 takes a free one")
 	cmd.Flags().StringSliceVar(&o.segments, "segments", nil, "run only these segments; default: all")
-	cmd.Flags().StringVar(&replace, "replace", "", "take over from another version of the pipeline; =N: also from the one that replaced this one, by replacement N")
+	cmd.Flags().StringVar(&replace, "replace", "", "take over from another version of the pipeline; with a number `N` also from the one that replaced this one, by replacement N")
 	cmd.Flags().Lookup("replace").NoOptDefVal = anyTurn
 	cmd.Flags().BoolVar(&o.acceptDuplicates, "accept-duplicates", false, "start even where retention deleted what tells which queries were answered")
 	cmd.Flags().DurationVar(&o.session, "session", 6*time.Second, "how long a worker that is silent keeps its partitions (brokers allow 6s and more, unless told otherwise)")

@@ -14,7 +14,7 @@ import (
 )
 
 // anyTurn is --replace without a number.
-const anyTurn = "whichever runs"
+const anyTurn = "any"
 
 // readReplace reads what --replace says.
 func (o *runOptions) readReplace(text string) error {
