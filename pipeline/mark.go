@@ -73,6 +73,16 @@ func (p positions) min(q positions) positions {
 	return out
 }
 
+// within is p, or nothing where it lies behind the end of an output: that was made anew, and what p spoke of is gone.
+func (p Position) within(end Position) Position {
+	for i := range p {
+		if i < len(end) && p[i] > end[i] {
+			return nil
+		}
+	}
+	return p
+}
+
 const markVersion = 1
 
 // encode gives a version byte, then for each output the number of positions and the positions, as varints.

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -78,4 +79,19 @@ func TestMarkIsBelowEveryUnfinishedRow(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A mark that lies behind an output's end speaks of a topic that was made anew, and is forgotten.
+func TestPositionWithin(t *testing.T) {
+	for _, c := range []struct{ p, end, want Position }{
+		{Position{5}, Position{5}, Position{5}},
+		{Position{6}, Position{5}, nil},
+		{Position{5, 9}, Position{7, 8}, nil},
+		{Position{-1}, Position{0}, Position{-1}},
+		{nil, Position{0}, nil},
+	} {
+		if got := c.p.within(c.end); !slices.Equal(got, c.want) {
+			t.Errorf("%v within %v: got %v, want %v", c.p, c.end, got, c.want)
+		}
+	}
 }

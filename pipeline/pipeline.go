@@ -19,6 +19,8 @@ type Stage interface {
 type Partition struct {
 	Topic string
 	ID    int32
+	// Begin is the offset of the first record that the owner will be given.
+	Begin int64
 	// Mark is the metadata of its committed offset, as Owner.Mark returned it, nil without one.
 	Mark []byte
 	// End asks for the offset behind its last record now. nil where the outputs know no earlier writers.

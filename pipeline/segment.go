@@ -51,6 +51,7 @@ func (s *Segment) Open(ctx context.Context, p Partition) (Owner, error) {
 			return nil, errors.Join(fmt.Errorf("pipeline: open %s of segment %s, %s/%d: %w", outputNames[i], s.Name, p.Topic, p.ID, err), o.Close())
 		}
 		o.outputs[i] = w
+		from[i] = from[i].within(w.Position())
 	}
 	if s.InOrder {
 		if err := o.keepOrder(); err != nil {

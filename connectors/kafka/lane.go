@@ -27,6 +27,7 @@ type lane struct {
 	topic     string
 	partition int32
 	writer    writer    // sequence is that of the next batch; under mu
+	reached   int64     // the offset behind all that is known to be there; under mu
 	wait      *backoff  // pause before the batch is sent again
 	missing   time.Time // since when the topic has not been found
 
@@ -188,6 +189,7 @@ func (l *lane) acknowledge(base int64) {
 	defer l.mu.Unlock()
 	if l.fenced() {
 		l.writer.sequence = int32((int64(l.writer.sequence) + int64(l.batch.records)) & math.MaxInt32)
+		l.reached = max(l.reached, base+int64(l.batch.records))
 	}
 	for _, p := range l.batch.parts {
 		if p.s.base < 0 {

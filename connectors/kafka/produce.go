@@ -239,6 +239,13 @@ func (p *producer) request(leader int32, lanes []*lane) (again []*lane) {
 // result ends or repeats a lane's batch, and appends the lane to again where it may go on at once.
 func (p *producer) result(again []*lane, l *lane, base int64, err error, took time.Duration) []*lane {
 	records, size := l.batch.records, len(l.batch.raw)
+	if err == nil {
+		if err := l.begunAgain(base); err != nil { // its owner opens it anew, and sees what is there now
+			l.end(err)
+			l.fail(err, true)
+			return again
+		}
+	}
 	switch {
 	case err == nil, l.fenced() && errors.Is(err, driver.DuplicateSequenceNumber): // it was stored before
 		l.acknowledge(base)

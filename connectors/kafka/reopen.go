@@ -28,6 +28,9 @@ func (s *shard) run() {
 		if err == nil || s.lost.Load() {
 			return
 		}
+		if remade(err) {
+			s.recommit()
+		}
 		if g := s.m.newest(); !g.over() {
 			s.m.commitNow([]*shard{s})
 		}

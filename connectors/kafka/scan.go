@@ -58,6 +58,9 @@ func (s *Sink) scan(ctx context.Context, at place, from int64) (written, int64, 
 	if from >= 0 && from < first[0] && !s.AcceptLoss {
 		return nil, 0, pipeline.Permanent(&LostRangeError{at.topic, at.partition, from, first[0]})
 	}
+	if from > end[0] {
+		from = -1 // the topic was made anew: what the mark spoke of is gone with the old one
+	}
 	rows, records := written{}, 0
 	err = s.Client.read(ctx, at, max(from, first[0]), end[0], func(r *schemas.Record) error {
 		records++

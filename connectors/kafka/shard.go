@@ -93,7 +93,7 @@ func (s *shard) lose() {
 func (s *shard) own() error {
 	ctx, cancel := context.WithCancel(s.work)
 	s.cancel = cancel
-	owner, err := s.m.open(ctx, pipeline.Partition{Topic: s.m.Topic, ID: s.id, Mark: s.place.mark, End: s.end})
+	owner, err := s.m.open(ctx, pipeline.Partition{Topic: s.m.Topic, ID: s.id, Begin: s.place.offset, Mark: s.place.mark, End: s.end})
 	if err != nil {
 		cancel()
 		if s.taking.Err() != nil && !pipeline.IsPermanent(err) {
@@ -150,7 +150,7 @@ func (s *shard) deliver(ctx context.Context, chunks <-chan chunk) error {
 		case ch := <-chunks:
 			if ch.from < next {
 				s.flush(ctx)
-				s.restart(ch.from)
+				return s.beginAgain(next, ch.from)
 			}
 			next = ch.next
 			if err := s.chunk(ctx, ch); err != nil {
@@ -289,16 +289,6 @@ func (s *shard) arrive(fl *flight, err error) {
 		s.prefix = s.flights[0].next
 		s.flights = s.flights[1:]
 	}
-}
-
-// restart goes back to an earlier offset: the topic was made anew and begins again. The deliveries of the old
-// one end first, so that theirs do not count as the new one's.
-func (s *shard) restart(from int64) {
-	s.deliveries.Wait()
-	s.after = 0
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.flights, s.prefix, s.committed = nil, from, from
 }
 
 // fail closes the shard; its owner is opened again. Only the first error counts.

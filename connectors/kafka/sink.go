@@ -56,6 +56,9 @@ func (s *Sink) Open(ctx context.Context, p pipeline.Partition, from pipeline.Pos
 		w.lane = s.Client.producer.lane(at)
 		return w, nil
 	}
+	if err := s.forgotten(ctx, p, at, from); err != nil {
+		return nil, err
+	}
 	if err := w.takeOver(ctx, at, from); err != nil {
 		return nil, err
 	}
@@ -89,6 +92,7 @@ func (w *sinkWriter) takeOver(ctx context.Context, at place, from pipeline.Posit
 	w.done, w.epoch = rows, w.s.Fence.number(who.epoch)
 	w.position.Store(end)
 	w.lane = newLane(at, writer{who.id, who.epoch, 0})
+	w.lane.reached = end
 	return nil
 }
 
@@ -112,6 +116,7 @@ type sinkWriter struct {
 	epoch     int32   // of the fence, 0 without one
 	done      written // by earlier writers, since the opening position
 	position  atomic.Int64
+	anew      atomic.Bool // the topic was made anew: what was written lies anywhere in it
 	lingering lingering
 }
 
@@ -122,7 +127,12 @@ func (w *sinkWriter) Done() pipeline.RowSet { return w.done }
 func (w *sinkWriter) Epoch() int32 { return w.epoch }
 
 // Position implements pipeline.Writer.
-func (w *sinkWriter) Position() pipeline.Position { return pipeline.Position{w.position.Load()} }
+func (w *sinkWriter) Position() pipeline.Position {
+	if w.anew.Load() {
+		return pipeline.Position{0}
+	}
+	return pipeline.Position{w.position.Load()}
+}
 
 // Close implements pipeline.Writer.
 func (w *sinkWriter) Close() error {
@@ -174,6 +184,9 @@ func (w *sinkWriter) encode(ctx context.Context, b arrow.Record) (refused []int,
 		return nil, err
 	}
 	base, err := w.s.Client.producer.produce(ctx, w.lane, msgs)
+	if remade(err) {
+		w.anew.Store(true)
+	}
 	var large *TooLargeError
 	if !errors.As(err, &large) {
 		w.advance(base, len(msgs))

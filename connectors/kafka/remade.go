@@ -1,0 +1,74 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"weir/pipeline"
+)
+
+// RemadeError says that a topic was deleted and made anew while it was in use: its offsets begin again.
+type RemadeError struct {
+	Topic     string
+	Partition int32
+	Was, Is   int64 // the offset that was to come, and that which came
+}
+
+// Error implements error.
+func (e *RemadeError) Error() string {
+	return fmt.Sprintf("kafka: %s/%d was at offset %d and is at %d again: the topic was made anew; what it held is lost", e.Topic, e.Partition, e.Was, e.Is)
+}
+
+func remade(err error) bool {
+	var e *RemadeError
+	return errors.As(err, &e)
+}
+
+// begunAgain says that a batch of the lane was stored below the one before.
+func (l *lane) begunAgain(base int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fenced() && base >= 0 && base < l.reached {
+		return &RemadeError{l.topic, l.partition, l.reached, base}
+	}
+	return nil
+}
+
+// beginAgain leaves the records of a topic that was made anew, for those at offset is. What the outputs hold are
+// answers to the old ones, and the new ones have the same offsets: so the commit that follows bears a mark behind
+// all of them, and whoever opens the partition there does not take them for answers to the new.
+func (s *shard) beginAgain(was, is int64) error {
+	s.deliveries.Wait()
+	s.owner.Mark(math.MaxInt64) // forgets what it knows of the old ones
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flights, s.prefix, s.committed = nil, is, is-1
+	return &RemadeError{s.m.Topic, s.id, was, is}
+}
+
+// recommit has the next commit happen although the offset has not grown, for its mark.
+func (s *shard) recommit() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.committed = min(s.committed, s.prefix-1)
+}
+
+// forgotten says whether it can no longer be told what was answered of a partition: the group has no mark of it, a
+// new owner would begin with records that an earlier one may have answered, and of the output's records some were
+// deleted.
+func (s *Sink) forgotten(ctx context.Context, p pipeline.Partition, at place, from pipeline.Position) error {
+	if len(from) == 1 && from[0] >= 0 || s.AcceptLoss || p.End == nil {
+		return nil
+	}
+	first, err := s.Client.listOffsets(ctx, at.topic, []int32{at.partition}, Earliest.time())
+	if err != nil || first[0] == 0 {
+		return err
+	}
+	end, err := p.End(ctx)
+	if err != nil || p.Begin >= end {
+		return err
+	}
+	return pipeline.Permanent(&LostRangeError{at.topic, at.partition, 0, first[0]})
+}
