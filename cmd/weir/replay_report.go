@@ -47,7 +47,7 @@ func printDifference(w io.Writer, f replay.Finding) error {
 // first error.
 func printComparison(w io.Writer, r *replay.Report, stages []string) {
 	line := func(name string, n int64) { fmt.Fprintf(w, "%-14s %d\n", name, n) }
-	line("replayed", r.Replayed)
+	line("replayed", r.Queries)
 	line("unanswered", r.Unanswered)
 	line("same", r.Same)
 	line("different", r.Compared()-r.Same)
@@ -74,13 +74,13 @@ func printComparison(w io.Writer, r *replay.Report, stages []string) {
 	fmt.Fprintf(w, "%-14s %12s %12s\n", "", "recorded", "replayed")
 	for _, name := range withOthers(stages, r.Recorded.Reached) {
 		share := func(s replay.Side) float64 { return 100 * float64(s.Reached[name]) / float64(r.Compared()) }
-		fmt.Fprintf(w, "%-14s %10.2f %% %10.2f %%\n", "reached "+name, share(r.Recorded), share(r.Repeated))
+		fmt.Fprintf(w, "%-14s %10.2f %% %10.2f %%\n", "reached "+name, share(r.Recorded), share(r.Replayed))
 	}
 	if r.Recorded.P99 > 0 {
-		fmt.Fprintf(w, "%-14s %9.1f ms %9.1f ms\n", "p50", r.Recorded.P50, r.Repeated.P50)
-		fmt.Fprintf(w, "%-14s %9.1f ms %9.1f ms\n", "p99", r.Recorded.P99, r.Repeated.P99)
+		fmt.Fprintf(w, "%-14s %9.1f ms %9.1f ms\n", "p50", r.Recorded.P50, r.Replayed.P50)
+		fmt.Fprintf(w, "%-14s %9.1f ms %9.1f ms\n", "p99", r.Recorded.P99, r.Replayed.P99)
 	}
-	fmt.Fprintf(w, "%-14s %.1f s, %.0f queries/s\n", "took", r.Took, float64(r.Replayed)/max(r.Took, 1e-3))
+	fmt.Fprintf(w, "%-14s %.1f s, %.0f queries/s\n", "took", r.Took, float64(r.Queries)/max(r.Took, 1e-3))
 }
 
 // withOthers adds the names that only the recorded predictions have.

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,9 +17,9 @@ import (
 
 // replayReport is the last line of `weir replay --json`.
 type replayReport struct {
-	Replayed, Unanswered, Same, Agreed, Unexplained int
-	Different, Explained                            map[string]int
-	Recorded, Repeated                              struct {
+	Queries, Unanswered, Same, Agreed, Unexplained int
+	Different, Explained                           map[string]int
+	Recorded, Replayed                             struct {
 		Reached map[string]int
 		P99     float64 `json:"p99_ms"`
 	}
@@ -49,12 +50,9 @@ func (p pipe) replay(t *testing.T, code int, spec string, args ...string) (findi
 func (p pipe) live(t *testing.T) string {
 	t.Helper()
 	client, out := p.client(t), ""
-	for _, topic := range p.topics(t) {
-		n := partitions
-		if topic == p.topic("state") {
-			n = 1
-		}
-		out += fmt.Sprintf("%s: ends %v", topic, ends(t, client, topic, n))
+	sizes := p.sizes(t)
+	for _, topic := range slices.Sorted(maps.Keys(sizes)) {
+		out += fmt.Sprintf("%s: ends %v", topic, ends(t, client, topic, sizes[topic]))
 		for _, segment := range []string{"light", "heavy"} {
 			out += fmt.Sprintf(", %s %v", segment, committed(t, client, p.group(segment), topic))
 		}
@@ -64,19 +62,25 @@ func (p pipe) live(t *testing.T) string {
 }
 
 // topics are the names of the pipeline's topics, in order.
-func (p pipe) topics(t *testing.T) (names []string) {
+func (p pipe) topics(t *testing.T) []string {
 	t.Helper()
+	return slices.Sorted(maps.Keys(p.sizes(t)))
+}
+
+// sizes are how many partitions each of the pipeline's topics has.
+func (p pipe) sizes(t *testing.T) map[string]int {
+	t.Helper()
+	sizes := map[string]int{}
 	res, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), p.client(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, topic := range res.Topics {
 		if topic.Topic != nil && strings.HasPrefix(*topic.Topic, p.name+".") {
-			names = append(names, *topic.Topic)
+			sizes[*topic.Topic] = len(topic.Partitions)
 		}
 	}
-	slices.Sort(names)
-	return names
+	return sizes
 }
 
 // candidate writes a changed spec beside the pipeline's.
@@ -125,22 +129,30 @@ func TestReplay(t *testing.T) {
 				p := c.recorded(t, n, layout)
 				before := p.live(t)
 				findings, r := p.replay(t, 0, p.spec)
-				if r.Replayed != n+4 || r.Same != n+4 || r.Agreed != n+4 || r.Unexplained != 0 || r.Unanswered != 0 || len(findings) != 0 {
+				if r.Queries != n+4 || r.Same != n+4 || r.Agreed != n+4 || r.Unexplained != 0 || r.Unanswered != 0 || len(findings) != 0 {
 					t.Errorf("the same spec: %+v, %v", r, findings)
 				}
-				if fused := p.candidate(t, "pipeline: "+p.name, "pipeline: other-"+p.name, "layout: "+layout, "layout: fused"); true {
-					_, r = p.replay(t, 0, fused, "--recorded", p.spec, "--speed", "100000")
-					if r.Same != n+4 || r.Recorded.P99 <= 0 || r.Repeated.P99 <= 0 {
-						t.Errorf("under another name, with a pace: %+v", r)
-					}
+				other := p.candidate(t, "pipeline: "+p.name, "pipeline: other-"+p.name, "layout: "+layout, "layout: fused")
+				_, r = p.replay(t, 0, other, "--recorded", p.spec, "--speed", "100000")
+				if r.Same != n+4 || r.Recorded.P99 <= 0 || r.Replayed.P99 <= 0 {
+					t.Errorf("under another name, with a pace: %+v", r)
 				}
 				_, r = p.replay(t, 0, p.candidate(t, "at_least: 0.9", "at_least: 0.3"))
 				// Of the array's rows, one was for the heavy model.
 				if r.Same != n*3/4+3 || r.Different["model"] != n/4+1 || r.Explained["threshold"] != n/4+1 || r.Agreed != n+4 || r.Unexplained != 0 {
 					t.Errorf("another threshold: %+v", r)
 				}
-				if r.Recorded.Reached["heavy"] != n/4+1 || r.Repeated.Reached["heavy"] != 0 || r.Repeated.Reached["light"] != n+2 {
+				if r.Recorded.Reached["heavy"] != n/4+1 || r.Replayed.Reached["heavy"] != 0 || r.Replayed.Reached["light"] != n+2 {
 					t.Errorf("another threshold: %+v", r)
+				}
+				// Every decodable row asked the light model, as the decisions of those that the heavy one answered tell.
+				_, r = p.replay(t, 0, p.candidate(t, "path: light.json", "path: heavy.json"))
+				if r.Same != 2 || r.Different["model"] != n+2 || r.Explained["version"] != n+2 || r.Unexplained != 0 {
+					t.Errorf("another model: %+v", r)
+				}
+				_, r = p.replay(t, 0, p.candidate(t, "columns: [store]", ""))
+				if r.Same != 2 || r.Different["other"] != n+2 || r.Explained["spec"] != n+2 || r.Unexplained != 0 {
+					t.Errorf("without the carried column: %+v", r)
 				}
 				if after := p.live(t); after != before {
 					t.Errorf("the replays changed\n%sto\n%s", before, after)

@@ -176,14 +176,14 @@ func (c *comparer) explain(ctx context.Context, ch *chunk, pairs []pair) error {
 // count counts a chunk.
 func (c *comparer) count(ch *chunk, recorded, replayed side) {
 	r := c.report
-	r.Replayed += int64(ch.rows)
+	r.Queries += int64(ch.rows)
 	for at, is := range replayed {
 		was := recorded[at]
 		if was == nil {
 			continue
 		}
 		r.Recorded.add(was.prediction)
-		r.Repeated.add(is.prediction)
+		r.Replayed.add(is.prediction)
 		switch difference(was.prediction, is.prediction) {
 		case "":
 			r.Same++

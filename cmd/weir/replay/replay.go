@@ -79,7 +79,7 @@ func (r *Range) Replay(ctx context.Context, o Options) (*Report, error) {
 	rp.report.Took = time.Since(began).Seconds()
 	if !s.pace.flatOut() {
 		rp.report.Recorded.end()
-		rp.report.Repeated.end()
+		rp.report.Replayed.end()
 	}
 	return rp.report, nil
 }

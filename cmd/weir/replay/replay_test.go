@@ -170,7 +170,7 @@ func TestReplay(t *testing.T) {
 	if !slices.Equal(lines, want) {
 		t.Errorf("findings\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
 	}
-	if report.Replayed != n || report.Unanswered != 2 || report.Same != n-3 || report.Agreed != n-3 || report.Different[Label] != 1 || report.Unexplained != 1 {
+	if report.Queries != n || report.Unanswered != 2 || report.Same != n-3 || report.Agreed != n-3 || report.Different[Label] != 1 || report.Unexplained != 1 {
 		t.Errorf("%+v", report)
 	}
 	if last != [2]int64{n, n} {
@@ -186,7 +186,7 @@ func TestRange(t *testing.T) {
 	rec := d.recorded()
 	rec.From, rec.To = kafka.Exactly(3), kafka.Exactly(8)
 	report, lines, err := d.replay(d.look(rec), nil)
-	if err != nil || report.Replayed != 5 || report.Same != 5 || len(lines) != 0 {
+	if err != nil || report.Queries != 5 || report.Same != 5 || len(lines) != 0 {
 		t.Errorf("%v: %+v %q", err, report, lines)
 	}
 }

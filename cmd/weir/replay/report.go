@@ -97,8 +97,8 @@ func (s *Side) end() {
 
 // A Report says how a replay's answers compare with the recorded ones.
 type Report struct {
-	// Replayed are the queries: rows, not records. Unanswered of them have no recorded prediction.
-	Replayed   int64 `json:"replayed"`
+	// Queries that were replayed: rows, not records. Unanswered of them have no recorded prediction.
+	Queries    int64 `json:"queries"`
 	Unanswered int64 `json:"unanswered"`
 	// Same say the same, Different something else. Agreed have the same status and label.
 	Same      int64          `json:"same"`
@@ -107,16 +107,16 @@ type Report struct {
 	// Explained differences, by cause; the others.
 	Explained   map[Cause]int64 `json:"explained"`
 	Unexplained int64           `json:"unexplained"`
-	// Recorded and Repeated are the two sides.
+	// Recorded and Replayed are the two sides.
 	Recorded Side `json:"recorded"`
-	Repeated Side `json:"repeated"`
+	Replayed Side `json:"replayed"`
 	// Took is how long the replay ran, in seconds.
 	Took  float64  `json:"seconds"`
 	Notes []string `json:"notes,omitempty"`
 }
 
 func newReport(notes []string) *Report {
-	r := &Report{Different: map[Kind]int64{}, Explained: map[Cause]int64{}, Recorded: newSide(), Repeated: newSide(), Notes: notes}
+	r := &Report{Different: map[Kind]int64{}, Explained: map[Cause]int64{}, Recorded: newSide(), Replayed: newSide(), Notes: notes}
 	for _, k := range Kinds {
 		r.Different[k] = 0
 	}
@@ -127,7 +127,7 @@ func newReport(notes []string) *Report {
 }
 
 // Compared are the queries that both sides answered.
-func (r *Report) Compared() int64 { return r.Replayed - r.Unanswered - r.Different[Absent] }
+func (r *Report) Compared() int64 { return r.Queries - r.Unanswered - r.Different[Absent] }
 
 // Agreement is the share of the compared queries whose status and label are the same, in percent.
 func (r *Report) Agreement() float64 {
