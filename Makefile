@@ -2,11 +2,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kafka test-faults lint bench bench-delivery bench-hops bench-partitions bench-takeover build runtime fuzz models calibrate models-report sample prerequisites clean
+.PHONY: help demo test test-kafka test-faults lint bench bench-delivery bench-hops bench-partitions bench-takeover soak build runtime fuzz models calibrate models-report sample prerequisites clean
 
 EXAMPLE := examples/fashion
 SPEC ?= $(EXAMPLE)/fashion.yaml
 ARGS ?=
+MINUTES ?= 60
 # A Python with PyTorch, for `make models` alone. Debian's own has one as a package.
 PYTHON ?= /usr/bin/python3
 
@@ -43,6 +44,9 @@ bench-partitions: build ## what a query costs with 100 partitions, beside 4, on 
 
 bench-takeover: build ## how long partitions are without answers when workers leave, come and crash, on a real Kafka
 	@go run ./bench -run takeover $(ARGS)
+
+soak: build ## an hour at half the capacity, on a real Kafka: memory and latency must stay as they are (MINUTES=60; ARGS="--minutes 3")
+	@go run ./bench -run soak -minutes $(MINUTES) $(ARGS)
 
 build: runtime ## build bin/weir
 	@go build -o bin/weir ./cmd/weir

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"time"
@@ -40,6 +41,9 @@ func (p *process) thaw() error   { return p.cmd.Process.Signal(syscall.SIGCONT) 
 
 // terminate asks the process to end.
 func (p *process) terminate() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
+
+// outlive lets this process and its children go on when the terminal is lost.
+func outlive() { signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE) }
 
 // cpuTime is what this process has used of all processors.
 func cpuTime() time.Duration {

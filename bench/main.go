@@ -28,8 +28,10 @@ type options struct {
 	Session time.Duration // of the consumer group, where workers come and go
 	// Heartbeat of it: a worker learns of another's leaving with its next one.
 	Heartbeat time.Duration
-	Broker    string // address, for children
-	Profile   string // file for a CPU profile of the child
+	Minutes   float64 // of a soak
+	Out       string  // folder for a soak's results
+	Broker    string  // address, for children
+	Profile   string  // file for a CPU profile of the child
 
 	JSON bool
 	Case *floorCase // what a floor child serves
@@ -59,6 +61,9 @@ func run(ctx context.Context, args []string) error {
 	if err := pinSelf(); err != nil {
 		return err
 	}
+	if o.wants("soak") {
+		outlive()
+	}
 	if o.Dir, err = os.MkdirTemp("", "weir-bench-"); err != nil {
 		return err
 	}
@@ -80,7 +85,7 @@ func run(ctx context.Context, args []string) error {
 func parse(args []string) (options, error) {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.StringVar(&o.Run, "run", "a,b,c,d", "which of the benchmarks, e.g. a,c; on a real Kafka: delivery, hops, partitions, takeover")
+	f.StringVar(&o.Run, "run", "a,b,c,d", "which of the benchmarks, e.g. a,c; on a real Kafka: delivery, hops, partitions, takeover, soak")
 	f.StringVar(&o.Kafka, "kafka", "", "HOST:PORT of a real Kafka that runs already; default: start one where it is needed")
 	f.IntVar(&o.Blocks, "blocks", 10, "blocks of each subject")
 	f.DurationVar(&o.Block, "block", 1500*time.Millisecond, "length of a block")
@@ -89,6 +94,8 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.Weir, "weir", "bin/weir", "the binary to measure")
 	f.DurationVar(&o.Session, "session", 6*time.Second, "the workers' --session, where they come and go")
 	f.DurationVar(&o.Heartbeat, "heartbeat", 200*time.Millisecond, "and their --heartbeat")
+	f.Float64Var(&o.Minutes, "minutes", 60, "how long a soak takes")
+	f.StringVar(&o.Out, "out", filepath.Join(".weir", "soak-"+time.Now().Format("20060102-150405")), "folder for a soak's results")
 	f.StringVar(&o.Profile, "profile", "", "write a CPU profile of a and b to this file")
 	quick := f.Bool("quick", false, "few and short blocks: to see that it works, not to compare")
 	if err := f.Parse(args); err != nil {
@@ -100,10 +107,11 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
+func (o options) wants(name string) bool { return strings.Contains(","+o.Run+",", ","+name+",") }
+
 func (o options) all(ctx context.Context, emit func(Result)) error {
-	wants := func(name string) bool { return strings.Contains(","+o.Run+",", ","+name+",") }
 	for _, name := range []string{"a", "b"} {
-		if wants(name) {
+		if o.wants(name) {
 			if err := o.local(ctx, name, emit); err != nil {
 				return err
 			}
@@ -115,9 +123,10 @@ func (o options) all(ctx context.Context, emit func(Result)) error {
 	}{
 		{o.embedded, []member{{"c", (*cluster).throughput}, {"d", (*cluster).latency}}},
 		{o.real, []member{{"delivery", (*cluster).delivery}, {"hops", (*cluster).hops}, {"partitions", (*cluster).partitions},
-			{"takeover", func(c *cluster, ctx context.Context, _ func(Result)) error { return c.takeover(ctx, os.Stdout) }}}},
+			{"takeover", func(c *cluster, ctx context.Context, _ func(Result)) error { return c.takeover(ctx, os.Stdout) }},
+			{"soak", func(c *cluster, ctx context.Context, _ func(Result)) error { return c.soak(ctx, os.Stdout) }}}},
 	} {
-		members := slices.DeleteFunc(set.members, func(m member) bool { return !wants(m.name) })
+		members := slices.DeleteFunc(set.members, func(m member) bool { return !o.wants(m.name) })
 		if err := o.on(ctx, set.open, members, emit); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"weir/bench/floor"
 	"weir/gpu"
@@ -37,6 +38,8 @@ type Model struct {
 	Delivery string
 	// Partitions of the topics, 0 is a spec's default.
 	Partitions int
+	// Retention of the topics, 0 is a spec's default.
+	Retention time.Duration
 }
 
 func (m Model) parts() int {
@@ -79,7 +82,11 @@ models:
 	if m.Delivery != "" {
 		text += "delivery: " + m.Delivery + "\n"
 	}
-	text += fmt.Sprintf("labels: %s\nstages:\n%stopics: {partitions: %d}\n", absolute(labelsFile), stages, m.parts())
+	text += fmt.Sprintf("labels: %s\nstages:\n%stopics: {partitions: %d", absolute(labelsFile), stages, m.parts())
+	if m.Retention > 0 {
+		text += fmt.Sprintf(", retention: %v", m.Retention)
+	}
+	text += "}\n"
 	path := filepath.Join(dir, name+".yaml")
 	return path, os.WriteFile(path, []byte(text), 0o644)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"compress/gzip"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -62,6 +63,17 @@ func jsonQuery(id string, image []byte) []byte {
 		b = strconv.AppendInt(b, int64(v), 10)
 	}
 	return append(b, `]}`...)
+}
+
+// base64Queries has a record a query, its pixels as base64, as in the example's sample.
+func base64Queries(images [][]byte) []Record {
+	var out []Record
+	for i, image := range images {
+		b := append(append([]byte(`{"query_id":"`), id(i)...), `","pixels":"`...)
+		b = append(base64.StdEncoding.AppendEncode(b, image), `"}`...)
+		out = append(out, Record{schemas.Message{Key: []byte(id(i)), Value: b}, 1})
+	}
+	return out
 }
 
 // arrowRows is what a record of an Arrow producer holds: 64 rows of 784 bytes are 50 KB, half of what a

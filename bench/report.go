@@ -81,7 +81,7 @@ func number(v float64) string {
 
 // print writes the table, or JSON.
 func (o options) print(w io.Writer, results []Result) error {
-	if len(results) == 0 { // takeover has a table of its own
+	if len(results) == 0 { // takeover and soak have reports of their own
 		return nil
 	}
 	if o.JSON {
