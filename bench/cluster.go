@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -63,6 +64,15 @@ func (c *cluster) topics(ctx context.Context, partitions int, names ...string) e
 	return nil
 }
 
+// create makes those topics of a pipeline that are not there yet, as a user does.
+func (c *cluster) create(ctx context.Context, spec string) error {
+	out, err := exec.CommandContext(ctx, c.Weir, "topics", "create", spec, "--broker", c.Broker).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s topics create: %w: %s; `make build` makes %[1]s", c.Weir, err, out)
+	}
+	return nil
+}
+
 // A subject is what is measured: a process that reads in and writes out.
 type subject struct {
 	*process
@@ -81,7 +91,7 @@ func (c *cluster) ours(ctx context.Context, m Model, name string) (*subject, err
 	if m.Cut {
 		names = append(names, name+".heavy")
 	}
-	if err := c.topics(ctx, s.partitions, names...); err != nil {
+	if err := firstOf(c.topics(ctx, s.partitions, names...), c.create(ctx, path)); err != nil {
 		return nil, err
 	}
 	s.process, err = start(subjectCore, c.Weir, "run", path, "--broker", c.Broker, "--admin", "127.0.0.1:0")

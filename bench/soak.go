@@ -87,8 +87,8 @@ func (s *soak) open(ctx context.Context) (err error) {
 	if s.spec, err = m.spec(s.Dir, name); err != nil {
 		return err
 	}
-	if out, err := exec.CommandContext(ctx, s.Weir, "topics", "create", s.spec, "--broker", s.Broker).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s topics create: %w: %s", s.Weir, err, out)
+	if err := s.create(ctx, s.spec); err != nil {
+		return err
 	}
 	s.stage = &subject{in: name + ".queries", out: name + ".predictions", partitions: partitions}
 	if s.stage.process, err = start(subjectCore, s.Weir, "run", s.spec, "--broker", s.Broker, "--admin", "127.0.0.1:0"); err != nil {

@@ -94,7 +94,7 @@ func (t *troupe) open(ctx context.Context) (err error) {
 		return err
 	}
 	t.stage = &subject{in: name + ".queries", out: name + ".predictions", partitions: partitions}
-	if err := t.topics(ctx, partitions, t.stage.in, t.stage.out, name+".decisions", name+".dead"); err != nil {
+	if err := firstOf(t.topics(ctx, partitions, t.stage.in, t.stage.out, name+".decisions", name+".dead"), t.create(ctx, t.spec)); err != nil {
 		return err
 	}
 	if t.stays, err = t.worker(ctx); err != nil {
