@@ -2,7 +2,7 @@
 // answer to the other, once.
 //
 //	publisher ──► Sent(id, partition, offset) ──┐
-//	predictions ──► Follow, its own consumer ───┴──► Verdict: lost, twice, contradictory, unknown
+//	predictions ──► Follow, its own consumer ───┴──► Verdict: lost, twice, contradictory, unknown; Disorder
 //
 // It shares no code with the pipeline, not even the client library, so that a fault of that cannot hide itself.
 package ledger

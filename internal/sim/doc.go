@@ -1,6 +1,6 @@
 // Package sim is a cluster in memory and virtual time, in which pipelines crash, freeze and come back.
 //
-//	World ── seed ──► processes that die, freeze and wake ──► Log ──► Judge: lost, twice, contradictory
+//	World ── seed ──► processes that die, freeze and wake ──► Log ──► Judge: lost, twice, contradictory, disordered
 //
 // The log fences as Kafka does, not as strictly as an embedded broker might: an older epoch is refused in a
 // partition only from the newer one's first batch or marker there. A write that was under way when its process

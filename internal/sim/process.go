@@ -105,6 +105,7 @@ func (p *process) run(ctx context.Context) {
 	f := &flights{prefix: offset}
 	var deliveries, commits sync.WaitGroup
 	commits.Go(func() { p.commitLoop(ctx, owner, f, cancel) })
+	after := int64(0)
 	for next := offset; ctx.Err() == nil; {
 		if p.world.done(p) {
 			break
@@ -121,9 +122,11 @@ func (p *process) run(ctx context.Context) {
 			continue
 		}
 		f.begin(to)
+		d := pipeline.Delivery{Rows: rows, Next: to, After: after, Routed: func() {}}
+		after = to
 		deliveries.Go(func() {
 			defer rows.Release()
-			err := owner.Deliver(ctx, pipeline.Delivery{Rows: rows, Next: to, Routed: func() {}})
+			err := owner.Deliver(ctx, d)
 			if err != nil {
 				cancel() // fenced off, or dead
 				return
@@ -142,11 +145,29 @@ func (p *process) run(ctx context.Context) {
 func (p *process) open() *pipeline.Segment {
 	s := &pipeline.Segment{Name: p.segment, Objective: time.Second, Outputs: pipeline.Outputs{
 		Predictions: &sink{p, p.outs[0]}, Decisions: &sink{p, p.outs[2]}}}
-	if p.outs[1] != "" {
-		s.Outputs.Next = &sink{p, p.outs[1]}
+	if p.segment == "light" {
 		s.Stages = []pipeline.NamedStage{{Name: "gate", Stage: gate(p.threshold)}}
 	}
+	if p.outs[1] != "" {
+		s.Outputs.Next = &sink{p, p.outs[1]}
+	}
+	if p.world.InOrder {
+		s.InOrder = !p.faults.NoOrder
+		s.Stages = append(s.Stages, pipeline.NamedStage{Name: "slow", Stage: slow{p.world}})
+	}
 	return s
+}
+
+// slow takes its time and answers nothing.
+type slow struct{ world *World }
+
+// Process implements pipeline.Stage.
+func (s slow) Process(_ context.Context, in arrow.Record) (arrow.Record, error) {
+	if in.NumRows() > 0 {
+		pause(s.world.delay())
+	}
+	in.Retain()
+	return in, nil
 }
 
 // gate answers what is below the threshold.
@@ -245,6 +266,7 @@ var rowSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "x", Type: arrow.PrimitiveTypes.Int64},
 	{Name: schemas.Offset, Type: arrow.PrimitiveTypes.Int64},
 	{Name: schemas.Row, Type: arrow.PrimitiveTypes.Int32},
+	{Name: schemas.Key, Type: arrow.BinaryTypes.Binary},
 	{Name: schemas.Stamp, Type: arrow.FixedWidthTypes.Timestamp_us},
 	{Name: schemas.StatusColumn, Type: arrow.PrimitiveTypes.Uint8},
 }, nil)
@@ -256,8 +278,9 @@ func batch(rows []Row) arrow.Record {
 		b.Field(0).(*array.Int64Builder).Append(r.X)
 		b.Field(1).(*array.Int64Builder).Append(r.Offset)
 		b.Field(2).(*array.Int32Builder).Append(0)
-		b.Field(3).(*array.TimestampBuilder).Append(0)
-		b.Field(4).(*array.Uint8Builder).Append(0)
+		b.Field(3).(*array.BinaryBuilder).Append([]byte{byte(r.key())})
+		b.Field(4).(*array.TimestampBuilder).Append(0)
+		b.Field(5).(*array.Uint8Builder).Append(0)
 	}
 	return b.NewRecord()
 }

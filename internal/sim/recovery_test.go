@@ -13,9 +13,10 @@ const (
 )
 
 // run lives through one seed.
-func run(t *testing.T, seed uint64, faults Faults) (v Verdict, refused int) {
+func run(t *testing.T, seed uint64, faults Faults, inOrder bool) (v Verdict, refused int) {
 	synctest.Test(t, func(t *testing.T) {
 		w := NewWorld(seed, queries, faults)
+		w.InOrder = inOrder
 		w.Run(t.Context(), misfortunes)
 		v, refused = w.Judge(), w.Log.Refused
 	})
@@ -24,7 +25,12 @@ func run(t *testing.T, seed uint64, faults Faults) (v Verdict, refused int) {
 
 // Whatever dies, freezes and wakes, each query gets one prediction, and the decision that belongs to it.
 // WEIR_SIM_SEED repeats one seed.
-func TestRecovery(t *testing.T) {
+func TestRecovery(t *testing.T) { recovers(t, false) }
+
+// So it is where order is kept, and then the predictions of each key are in the order of its queries.
+func TestRecoveryInOrder(t *testing.T) { recovers(t, true) }
+
+func recovers(t *testing.T, inOrder bool) {
 	first, count := uint64(1), uint64(1000)
 	if raceEnabled {
 		count = 100
@@ -38,7 +44,7 @@ func TestRecovery(t *testing.T) {
 	}
 	refused := 0
 	for seed := first; seed < first+count; seed++ {
-		v, r := run(t, seed, Faults{})
+		v, r := run(t, seed, Faults{}, inOrder)
 		refused += r
 		if !v.Clean() {
 			t.Errorf("WEIR_SIM_SEED=%d: %v", seed, v)
@@ -57,10 +63,11 @@ func TestRecovery(t *testing.T) {
 func TestMutationsAreFound(t *testing.T) {
 	for name, faults := range map[string]Faults{
 		"no markers": {NoMarkers: true}, "trusting take-over": {TrustSelf: true}, "no scan": {ScanNothing: true}, "early commit": {CommitEarly: true},
+		"no order": {NoOrder: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := uint64(1); seed <= 1000; seed++ {
-				if v, _ := run(t, seed, faults); !v.Clean() {
+				if v, _ := run(t, seed, faults, faults.NoOrder); !v.Clean() {
 					t.Logf("found by seed %d: %v", seed, v)
 					return
 				}

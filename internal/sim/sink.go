@@ -97,6 +97,14 @@ func (w *writer) Write(ctx context.Context, b arrow.Record) error {
 	}
 }
 
+// WriteInOrder implements pipeline.OrderedWriter: no row is too large here.
+func (w *writer) WriteInOrder(ctx context.Context, b arrow.Record) (int, error) {
+	if err := w.Write(ctx, b); err != nil {
+		return 0, err
+	}
+	return int(b.NumRows()), nil
+}
+
 func (w *writer) rows(b arrow.Record) []Row {
 	x := column[*array.Int64](b, "x")
 	offsets := column[*array.Int64](b, schemas.Offset)

@@ -14,6 +14,7 @@ type Faults struct {
 	TrustSelf   bool // a take-over does not say which epoch it believes to have when it asks for the second
 	ScanNothing bool // a new owner does not look for what its predecessor wrote
 	CommitEarly bool // what was begun is committed, not what is finished
+	NoOrder     bool // in a world that keeps order: answers overtake each other
 }
 
 // A World is a pipeline of two segments, light and heavy, with a topic between them, and its misfortunes.
@@ -21,6 +22,8 @@ type World struct {
 	Log     *Log
 	Queries int64
 	Faults  Faults
+	// InOrder makes it a pipeline of one segment, with the stages of both, that keeps the order of each key.
+	InOrder bool
 
 	mu      sync.Mutex
 	rng     *rand.Rand
@@ -72,7 +75,11 @@ func pause(d time.Duration) {
 // Run lets processes of both segments live through misfortunes, then run to the end.
 func (w *World) Run(ctx context.Context, misfortunes int) {
 	var segments sync.WaitGroup
-	for _, segment := range []string{"light", "heavy"} {
+	names := []string{"light", "heavy"}
+	if w.InOrder {
+		names = names[:1]
+	}
+	for _, segment := range names {
 		segments.Go(func() { w.live(ctx, segment, misfortunes) })
 	}
 	segments.Wait()
@@ -126,7 +133,10 @@ func (w *World) process(segment string) *process {
 		p.threshold = int64(20 + w.intn(60))
 	}
 	if segment == "heavy" {
-		p.in, p.outs[1] = "next", ""
+		p.in = "next"
+	}
+	if segment == "heavy" || w.InOrder {
+		p.outs[1] = ""
 	}
 	return p
 }
@@ -148,16 +158,18 @@ func (w *World) done(p *process) bool {
 // Verdict is what the judge finds.
 type Verdict struct {
 	Lost, Twice, Undecided, Contradictory []int64 // offsets of queries
+	Disordered                            []int64 // in worlds that keep order
 }
 
 // Clean says that each query has one prediction and its decision.
 func (v Verdict) Clean() bool {
-	return len(v.Lost)+len(v.Twice)+len(v.Undecided)+len(v.Contradictory) == 0
+	return len(v.Lost)+len(v.Twice)+len(v.Undecided)+len(v.Contradictory)+len(v.Disordered) == 0
 }
 
 // String lists what is wrong.
 func (v Verdict) String() string {
-	return fmt.Sprintf("lost %v, twice %v, undecided %v, contradictory %v", v.Lost, v.Twice, v.Undecided, v.Contradictory)
+	return fmt.Sprintf("lost %v, twice %v, undecided %v, contradictory %v, disordered %v",
+		v.Lost, v.Twice, v.Undecided, v.Contradictory, v.Disordered)
 }
 
 // Judge reads the topics as a user would.
@@ -171,6 +183,9 @@ func (w *World) Judge() Verdict {
 		}
 	}
 	var v Verdict
+	if w.InOrder {
+		v.Disordered = w.disorder()
+	}
 	for o := range w.Queries {
 		switch len(predictions[o]) {
 		case 0:
@@ -194,4 +209,19 @@ func (w *World) Judge() Verdict {
 		}
 	}
 	return v
+}
+
+// disorder gives the queries whose prediction lies behind that of a later query of their key.
+func (w *World) disorder() (queries []int64) {
+	latest := map[int64]int64{}
+	for _, r := range w.Log.read("predictions", 0) {
+		for _, row := range r.rows {
+			last, ok := latest[row.key()]
+			if ok && row.Offset < last {
+				queries = append(queries, row.Offset)
+			}
+			latest[row.key()] = max(last, row.Offset)
+		}
+	}
+	return queries
 }
