@@ -27,6 +27,7 @@ type metrics struct {
 	lagRows, lagSeconds  *prometheus.GaugeVec
 	fetched, skipped     *prometheus.CounterVec
 	rebalances, retries  prometheus.Counter
+	renewed              prometheus.Counter
 	reopened, outOfRange *prometheus.CounterVec
 	fenced               *prometheus.CounterVec
 	rebalanceTime        *prometheus.HistogramVec
@@ -63,7 +64,8 @@ func newMetrics() *metrics {
 	m.rebalances = prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_rebalances_total", Help: "Generations of the consumer group."})
 	m.rebalanceTime = m.histogram("weir_rebalance_seconds", "From the end of a generation of the consumer group to the next one; meanwhile partitions that stay are served, but nothing is committed.", times, "segment")
 	m.retries = prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_broker_retries_total", Help: "Requests to the broker that were tried again."})
-	m.registry.MustRegister(m.rebalances, m.retries)
+	m.renewed = prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_producer_ids_renewed_total", Help: "Take-overs at which the broker gave a new producer id, which does not fence earlier writers; the partition then waits two sessions."})
+	m.registry.MustRegister(m.rebalances, m.retries, m.renewed)
 	return m
 }
 

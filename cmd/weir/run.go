@@ -166,6 +166,9 @@ func (a *app) run(ctx context.Context, o runOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeClient()) }()
+	if err := probeFences(ctx, spec, o, parts, client); err != nil {
+		return err
+	}
 	return a.serve(ctx, spec, o, parts, client, ev, m, adm)
 }
 
@@ -264,6 +267,11 @@ func (a *app) connect(ctx context.Context, spec *pipeline.Spec, o runOptions, un
 // brokerEvents are the metrics', and tell the log of a broker that does not answer.
 func (a *app) brokerEvents(m *metrics) kafka.Events {
 	ev := m.broker()
+	ev.Renewed = func(name string, wait time.Duration) {
+		m.renewed.Inc()
+		a.log.Warn("the broker gave a new producer id and does not refuse earlier writers of this name; its partition waits, so that they end or are noticed",
+			"name", name, "wait", wait)
+	}
 	count, tell := ev.Retry, feed.Retries(a.log)
 	ev.Retry = func(err error) {
 		count(err)
@@ -306,7 +314,7 @@ func (a *app) serve(ctx context.Context, spec *pipeline.Spec, o runOptions, part
 	})
 	g, ctx := errgroup.WithContext(ctx)
 	for _, p := range parts {
-		p.segment.Outputs = outputs(spec, p, client, o.acceptDuplicates, ev)
+		p.segment.Outputs = outputs(spec, p, client, o, ev)
 		source := &kafka.Source{Client: client, Topic: p.In, Group: p.Group, Digest: p.digest,
 			NewDecoder: decoder(spec, p.Unit, m), Events: a.sourceEvents(p.Unit, ownership.Busy(o.replace), ev, m, adm),
 			Session: o.session, Heartbeat: o.heartbeat,
@@ -381,11 +389,11 @@ func decoder(spec *pipeline.Spec, u pipeline.Unit, m *metrics) func(int32) schem
 
 // outputs are the topics that a unit writes to. Partition p of the queries stays partition p everywhere. One
 // fence covers them all, so that a partition's take-over is one transaction.
-func outputs(spec *pipeline.Spec, u part, client *kafka.Client, acceptDuplicates bool, ev kafka.Events) pipeline.Outputs {
+func outputs(spec *pipeline.Spec, u part, client *kafka.Client, o runOptions, ev kafka.Events) pipeline.Outputs {
 	own := func(input int32) int32 { return input / int32(u.Spread) }
-	fence := &kafka.Fence{Client: client, Name: u.Group, Segment: uint8(segmentIndex(spec, u.Unit)), Version: u.version()}
+	fence := newFence(spec, u, client, o)
 	sink := func(topic string, e schemas.Encoder, linger time.Duration) *kafka.Sink {
-		s := &kafka.Sink{Client: client, Topic: topic, Encode: e, Partition: own, Linger: linger, AcceptLoss: acceptDuplicates, Events: ev}
+		s := &kafka.Sink{Client: client, Topic: topic, Encode: e, Partition: own, Linger: linger, AcceptLoss: o.acceptDuplicates, Events: ev}
 		if spec.Delivery == pipeline.ExactlyOnceEffect {
 			of := 1
 			if topic == u.Next {

@@ -34,6 +34,9 @@ type Events struct {
 	// Recovered tells how many records of an output a new owner of an input partition read, to know what earlier
 	// ones had written since their last commit.
 	Recovered func(topic string, partition int32, records int)
+	// Renewed tells that the broker gave a take-over another producer id than those before, so that it does not
+	// refuse their writers; the partition waits for that long before it is served.
+	Renewed func(name string, wait time.Duration)
 	// Retry tells of a failure that will be tried again.
 	Retry func(err error)
 }
@@ -107,6 +110,12 @@ func (e *Events) fenced(topic string, partition int32) {
 func (e *Events) recovered(topic string, partition int32, records int) {
 	if e.Recovered != nil {
 		e.Recovered(topic, partition, records)
+	}
+}
+
+func (e *Events) renewed(name string, wait time.Duration) {
+	if e.Renewed != nil {
+		e.Renewed(name, wait)
 	}
 }
 

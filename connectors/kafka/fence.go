@@ -2,18 +2,11 @@ package kafka
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"weir/connectors/kafka/driver"
-	"weir/pipeline"
 )
-
-// fenceTimeout is how long the broker lets a take-over's transaction stay open. A process that dies inside
-// one stalls consumers that read committed for that long.
-const fenceTimeout = 5 * time.Second
 
 // A Fence sees to it that at most one process writes for an input partition of a segment: the one that opened
 // it last. Its sinks get one producer identity for each input partition, with an epoch that rises with every
@@ -30,6 +23,8 @@ type Fence struct {
 	// Segment is the segment's place in its pipeline. Two segments write to the same topics, each with epochs
 	// of its own; with the segment in them they are told apart.
 	Segment uint8
+	// Session is that of the members of the group. Default 6s.
+	Session time.Duration
 	// Version is the same for owners that answer alike. A row that an owner of another version finished cannot be
 	// run again as it was.
 	Version uint32
@@ -62,8 +57,7 @@ func (f *Fence) turn(ctx context.Context) error {
 
 // identity is who writes for an input partition.
 type identity struct {
-	id    int64
-	epoch int16
+	driver.Identity
 	users int
 	ready chan struct{} // closed when the take-over has ended
 	err   error
@@ -93,8 +87,9 @@ func (f *Fence) number(epoch int16) int32 { return int32(epoch)<<8 | int32(f.Seg
 // own says whether a record of that number was written by a fence of this segment.
 func (f *Fence) own(number int32) bool { return uint8(number) == f.Segment }
 
-// open gives the identity for an input partition. The first opener takes it over for all outputs.
-func (f *Fence) open(ctx context.Context, input int32) (*identity, error) {
+// open gives the identity for an input partition. The first opener takes it over for all outputs. known says that
+// the partition had an owner before.
+func (f *Fence) open(ctx context.Context, input int32, known bool) (*identity, error) {
 	f.mu.Lock()
 	if f.held == nil {
 		f.held = map[int32]*identity{}
@@ -121,8 +116,12 @@ func (f *Fence) open(ctx context.Context, input int32) (*identity, error) {
 	}
 	f.mu.Unlock()
 	if who.err = f.turn(ctx); who.err == nil {
-		who.id, who.epoch, who.err = f.takeOver(ctx, input, places)
+		var renewed bool
+		who.Identity, renewed, who.err = f.takeOver(ctx, input, places)
 		<-f.turns
+		if who.err == nil && renewed && known {
+			who.err = f.settle(ctx, input)
+		}
 	}
 	close(who.ready)
 	if who.err != nil {
@@ -138,92 +137,6 @@ func (f *Fence) close(input int32) {
 	if who := f.held[input]; who != nil {
 		if who.users--; who.users == 0 {
 			delete(f.held, input)
-		}
-	}
-}
-
-// takeOver fences every earlier writer of the places.
-func (f *Fence) takeOver(ctx context.Context, input int32, places []place) (id int64, epoch int16, err error) {
-	name := fmt.Sprintf("%s/%d", f.Name, input)
-	fail := func(err error) (int64, int16, error) {
-		return -1, -1, fmt.Errorf("kafka: take over %s: %w", name, err)
-	}
-	first, err := f.identify(ctx, name, driver.NoIdentity())
-	if err != nil {
-		return fail(err)
-	}
-	if err := f.mark(ctx, name, first, places); err != nil {
-		return fail(err)
-	}
-	// Saying which epoch we have keeps a process that slept since the first call from taking the partition
-	// back: it would be given an epoch above its successor's, which no marker has announced.
-	second, err := f.identify(ctx, name, first)
-	if err != nil {
-		return fail(err)
-	}
-	return second.ID, second.Epoch, nil
-}
-
-// identify raises the identity's epoch; is, unless there is none, is what it is believed to be. The broker answers
-// only when earlier transactions of that name have ended.
-func (f *Fence) identify(ctx context.Context, name string, is driver.Identity) (id driver.Identity, err error) {
-	err = f.retry(ctx, func(ctx context.Context) (err error) {
-		id, err = f.Client.cluster.Identify(ctx, name, int32(fenceTimeout/time.Millisecond), is)
-		return err
-	})
-	if errors.Is(err, driver.UnsupportedVersion) || errors.Is(err, driver.TransactionalIDAuthorizationFailed) {
-		err = pipeline.Permanent(fmt.Errorf("the broker gives out no producer identity (%w); allow Write and Describe on transactional ids, or say `delivery: at_least_once` in the spec", err))
-	}
-	return id, err
-}
-
-// mark commits an empty transaction over the places.
-func (f *Fence) mark(ctx context.Context, name string, id driver.Identity, places []place) error {
-	if err := f.exist(ctx, places); err != nil {
-		return err
-	}
-	all := make([]driver.Place, len(places))
-	for i, p := range places {
-		all[i] = driver.Place{Topic: p.topic, Partition: p.partition}
-	}
-	err := f.retry(ctx, func(ctx context.Context) error { return f.Client.cluster.AddPartitions(ctx, name, id, all) })
-	if err != nil {
-		return fmt.Errorf("add partitions: %w", err)
-	}
-	return f.retry(ctx, func(ctx context.Context) error { return f.Client.cluster.EndTransaction(ctx, name, id) })
-}
-
-// exist asks each partition's leader for its end. A broker that is still making a partition never answers for its
-// marker, and then writes none of any partition for half a minute (Kafka 4.4).
-func (f *Fence) exist(ctx context.Context, places []place) error {
-	byTopic := map[string][]int32{}
-	for _, p := range places {
-		byTopic[p.topic] = append(byTopic[p.topic], p.partition)
-	}
-	for topic, partitions := range byTopic {
-		if _, err := f.Client.listOffsets(ctx, topic, partitions, Latest.time()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// retry repeats a request of the transaction coordinator while that may help.
-func (f *Fence) retry(ctx context.Context, request func(context.Context) error) error {
-	for wait := newBackoff(); ; {
-		err := f.Client.request(ctx, requestTimeout, request)
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		switch {
-		case errors.Is(err, driver.ConcurrentTransactions): // markers are still being written
-		case !retriable(err):
-			return err
-		default:
-			f.Client.opts.Events.retry(fmt.Errorf("kafka: take-over: %w", err))
-		}
-		if err := wait.sleep(ctx); err != nil {
-			return err
 		}
 	}
 }

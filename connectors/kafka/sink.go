@@ -59,7 +59,7 @@ func (s *Sink) Open(ctx context.Context, p pipeline.Partition, from pipeline.Pos
 	if err := s.forgotten(ctx, p, at, from); err != nil {
 		return nil, err
 	}
-	if err := w.takeOver(ctx, at, from); err != nil {
+	if err := w.takeOver(ctx, at, len(p.Mark) > 0, from); err != nil {
 		return nil, err
 	}
 	return w, nil
@@ -74,9 +74,9 @@ func (s *Sink) partition(input int32) int32 {
 }
 
 // takeOver makes w the only writer and reads what earlier ones wrote. From the fence on none of them can
-// write, so that nothing is missed.
-func (w *sinkWriter) takeOver(ctx context.Context, at place, from pipeline.Position) error {
-	who, err := w.s.Fence.open(ctx, w.input)
+// write, so that nothing is missed. known says that the input had an owner before.
+func (w *sinkWriter) takeOver(ctx context.Context, at place, known bool, from pipeline.Position) error {
+	who, err := w.s.Fence.open(ctx, w.input, known)
 	if err != nil {
 		return err
 	}
@@ -89,9 +89,9 @@ func (w *sinkWriter) takeOver(ctx context.Context, at place, from pipeline.Posit
 		w.s.Fence.close(w.input)
 		return err
 	}
-	w.done, w.epoch = rows, w.s.Fence.number(who.epoch)
+	w.done, w.epoch = rows, w.s.Fence.number(who.Epoch)
 	w.position.Store(end)
-	w.lane = newLane(at, writer{who.id, who.epoch, 0})
+	w.lane = newLane(at, writer{who.ID, who.Epoch, 0})
 	w.lane.reached = end
 	return nil
 }

@@ -58,6 +58,9 @@ type Source struct {
 
 var _ pipeline.Source = (*Source)(nil)
 
+// defaultSession is how long a member that died keeps its partitions.
+const defaultSession = 6 * time.Second
+
 type openFunc = func(context.Context, pipeline.Partition) (pipeline.Owner, error)
 
 func or[T int | time.Duration](v *T, def T) {
@@ -76,7 +79,7 @@ func (s *Source) defaults() Source {
 	or(&d.InFlightBytes, 16<<20)
 	or(&d.CommitEvery, 200*time.Millisecond)
 	or(&d.Drain, 1200*time.Millisecond)
-	or(&d.Session, 6*time.Second)
+	or(&d.Session, defaultSession)
 	or(&d.Heartbeat, 300*time.Millisecond)
 	or(&d.Rebalance, 10*time.Second)
 	or(&d.JoinBackoff, 200*time.Millisecond)
