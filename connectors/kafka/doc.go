@@ -10,7 +10,7 @@
 // owners, a Sink writes batches. Everything that the broker may recover from is retried until the caller's
 // context ends; records that it can never take are told by a *TooLargeError.
 //
-// The package never uses kafka-go's Reader and Writer: their defaults wait up to a second, lose errors, and
-// know neither CRCs nor leader changes. It delivers at least once; a record may be written twice when a
+// Requests go through a client library behind package driver, which sends one and decodes its answer; where it goes,
+// and whether it is sent again, is decided here. The package delivers at least once; a record may be written twice when a
 // broker's answer is lost.
 package kafka
