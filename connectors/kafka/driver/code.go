@@ -34,6 +34,7 @@ const (
 	InvalidProducerIDMapping           Code = 49
 	ConcurrentTransactions             Code = 51
 	TransactionalIDAuthorizationFailed Code = 53
+	OperationNotAttempted              Code = 55
 	UnknownProducerID                  Code = 59
 	GroupIDNotFound                    Code = 69
 	ProducerFenced                     Code = 90

@@ -175,7 +175,8 @@ type Identities interface {
 	// caller believes it to be. timeout is how long a transaction may stay open, in milliseconds. A broker that
 	// does not know this request, or the next two, is told by UnsupportedVersion.
 	Identify(ctx context.Context, name string, timeout int32, is Identity) (Identity, error)
-	// AddPartitions puts partitions into the name's transaction. The first Code of a partition is the error.
+	// AddPartitions puts partitions into the name's transaction, all or none. The first Code of a partition is the
+	// error, unless it says only that another partition failed.
 	AddPartitions(ctx context.Context, name string, is Identity, places []Place) error
 	// EndTransaction commits the name's transaction; its markers are written some time after.
 	EndTransaction(ctx context.Context, name string, is Identity) error

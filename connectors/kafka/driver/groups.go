@@ -84,6 +84,6 @@ type Generation struct {
 	// Over is closed when the group shares its partitions anew, the topic has got more of them, the member lost touch
 	// with the group or leaves it.
 	Over <-chan struct{}
-	// Release lets the member join again. Until then the group takes commits of this generation.
+	// Release lets the member join again once the generation is over. Until then the group takes commits of it.
 	Release func()
 }

@@ -26,6 +26,7 @@ type group struct {
 // Join implements driver.Groups.
 func (c *Cluster) Join(o driver.GroupOptions) (driver.Group, error) {
 	set := newConns(c.o)
+	context.AfterFunc(c.ctx, set.close)
 	kg, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
 		ID:                    o.Group,
 		Brokers:               c.o.Brokers,

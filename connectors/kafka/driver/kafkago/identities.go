@@ -38,14 +38,15 @@ func (c *Cluster) AddPartitions(ctx context.Context, name string, is driver.Iden
 	if err != nil {
 		return err
 	}
+	var first driver.Code
 	for _, t := range res.Results {
 		for _, p := range t.Results {
-			if p.ErrorCode != 0 {
-				return driver.Code(p.ErrorCode)
+			if code := driver.Code(p.ErrorCode); code != 0 && (first == 0 || first == driver.OperationNotAttempted) {
+				first = code
 			}
 		}
 	}
-	return nil
+	return driver.CodeError(int16(first))
 }
 
 // EndTransaction implements driver.Identities.
