@@ -251,3 +251,45 @@ func deleteRecords(t testing.TB, addr, topic string, before int64) {
 		t.Fatalf("delete records: %v %+v", err, res)
 	}
 }
+
+// An owner knows every row that an earlier one was told is stored: none is stored after it has looked, however fast
+// the earlier one writes. What waits for that is the second question for an identity.
+func TestNothingIsStoredAfterTheLook(t *testing.T) {
+	conform(t, func(t *testing.T, addr string) {
+		c, other := dial(t, addr, kafka.Options{}), dial(t, addr, kafka.Options{})
+		var topics []string
+		for range 6 {
+			topics = append(topics, newTopic(t, c, 1))
+		}
+		for round := range 60 {
+			old := openAt(t, fenced(c, topics[0], topics...)[round%len(topics)], nil)
+			begun, stored := make(chan bool), make(chan int64)
+			go func() {
+				defer close(stored)
+				for row := int64(0); writeRows(t, old, row) == nil; row++ {
+					if row == 3 {
+						close(begun)
+					}
+					stored <- row
+				}
+			}()
+			var rows []int64
+			all := make(chan bool)
+			go func() {
+				defer close(all)
+				for row := range stored {
+					rows = append(rows, row)
+				}
+			}()
+			receive(t, "write", begun)
+			fresh := openAt(t, fenced(other, topics[0], topics...)[round%len(topics)], nil)
+			receive(t, "end of the old owner", all)
+			for _, row := range rows {
+				if !fresh.Done().Has(row, 0) {
+					t.Errorf("round %d: row %d of %d was stored after the new owner had looked", round, row, len(rows))
+				}
+			}
+			fresh.Close()
+		}
+	})
+}

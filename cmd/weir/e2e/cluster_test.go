@@ -86,6 +86,26 @@ func (c cluster) createTopic(t *testing.T, name string, partitions int32, config
 	}
 }
 
+// throttle limits what the workers of a pipeline may do; 0 lifts the limit. The key is Kafka's name of the quota.
+func (p pipe) throttle(t *testing.T, key string, limit float64) {
+	t.Helper()
+	entity := kmsg.NewAlterClientQuotasRequestEntryEntity()
+	entity.Type, entity.Name = "client-id", kmsg.StringPtr("weir-"+p.name)
+	op := kmsg.NewAlterClientQuotasRequestEntryOp()
+	op.Key, op.Value, op.Remove = key, limit, limit == 0
+	entry := kmsg.NewAlterClientQuotasRequestEntry()
+	entry.Entity, entry.Ops = append(entry.Entity, entity), append(entry.Ops, op)
+	req := kmsg.NewPtrAlterClientQuotasRequest()
+	req.Entries = append(req.Entries, entry)
+	res, err := req.RequestWith(t.Context(), p.client(t))
+	if err == nil {
+		err = kerr.ErrorForCode(res.Entries[0].ErrorCode)
+	}
+	if err != nil {
+		t.Fatalf("quota %s: %v", key, err)
+	}
+}
+
 // ends are the offsets that the next records of a topic will have, by partition.
 func ends(t *testing.T, client *kgo.Client, topic string, partitions int) map[int32]int64 {
 	t.Helper()

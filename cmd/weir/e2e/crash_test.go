@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"os"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
@@ -136,6 +137,34 @@ func TestRecoveryReadsLittle(t *testing.T) {
 		}
 		t.Logf("the new worker read %v predictions of %d", read, before+since)
 	})
+}
+
+// A worker dies while the broker lets its writes wait: what it had begun is not committed, and is answered by the
+// next one.
+func TestCrashWhileWritesWait(t *testing.T) {
+	addr := os.Getenv("WEIR_TEST_KAFKA")
+	if addr == "" {
+		t.Skip("quotas need a real Kafka: WEIR_TEST_KAFKA=host:port is not set")
+	}
+	t.Parallel()
+	f := newFaultRun(t, &faultBroker{cluster: cluster{addr}}, nil, faultLayouts[0].kinds, 1)
+	f.launch(t)
+	f.progress(t)
+	f.throttle(t, "producer_byte_rate", 1_000)
+	eventually(t, "the worker falls behind", func() bool { return f.ledger.Sum()-f.ledger.Answered() > 2*progress })
+	f.workers[0][0].kill(t)
+	f.throttle(t, "producer_byte_rate", 0)
+	f.workers[0] = nil
+	f.add(t, 0)
+	f.stopLoad()
+	f.awaitCommitted(t, f.group("light"), f.topic("queries"), partitions)
+	// What has no answer now will never get one.
+	last := ends(t, f.client(t), f.topic("predictions"), partitions)
+	f.await(t, func(ctx context.Context) error { return f.ledger.AwaitRead(ctx, last) })
+	if v := f.ledger.Verdict(nil); !v.Clean() {
+		t.Fatalf("the ledger: %s", v)
+	}
+	f.judge(t)
 }
 
 // A broker that dies and comes back costs time only: workers try it again until it answers.

@@ -184,24 +184,6 @@ func (n *nodes) coordinator(t *testing.T, key string, transactions bool) int32 {
 	return id
 }
 
-// throttle limits what clients of a name may do; 0 lifts the limit. The key is Kafka's name of the quota.
-func (n *nodes) throttle(t *testing.T, client, key string, limit float64) {
-	t.Helper()
-	entity := kmsg.NewAlterClientQuotasRequestEntryEntity()
-	entity.Type, entity.Name = "client-id", kmsg.StringPtr(client)
-	op := kmsg.NewAlterClientQuotasRequestEntryOp()
-	op.Key, op.Value, op.Remove = key, limit, limit == 0
-	entry := kmsg.NewAlterClientQuotasRequestEntry()
-	entry.Entity, entry.Ops = append(entry.Entity, entity), append(entry.Ops, op)
-	req := kmsg.NewPtrAlterClientQuotasRequest()
-	req.Entries = append(req.Entries, entry)
-	for _, e := range request[*kmsg.AlterClientQuotasResponse](t, n, req).Entries {
-		if err := kerr.ErrorForCode(e.ErrorCode); err != nil {
-			t.Fatalf("quota %s: %v", key, err)
-		}
-	}
-}
-
 // during calls each until a time has passed, as often as it fits, and at least once.
 func during(total, every time.Duration, each func()) {
 	tick := time.NewTicker(every)

@@ -211,15 +211,15 @@ func membersStorm(t *testing.T, f *faultRun, _ *nodes, r *rand.Rand) {
 
 // clientsThrottled has the brokers slow the workers down, by what they write, by what they read and by the time
 // that their requests take.
-func clientsThrottled(t *testing.T, f *faultRun, n *nodes, _ *rand.Rand) {
+func clientsThrottled(t *testing.T, f *faultRun, _ *nodes, _ *rand.Rand) {
 	for _, q := range []struct {
 		key   string
 		limit float64
 	}{{"producer_byte_rate", 10_000}, {"consumer_byte_rate", 5_000}, {"request_percentage", 1}} {
 		f.suffer(t, q.key+" is limited for a while", func() {
-			n.throttle(t, "weir-"+f.name, q.key, q.limit)
+			f.throttle(t, q.key, q.limit)
 			eventually(t, "the workers fall behind", func() bool { return f.ledger.Sum()-f.ledger.Answered() > 2*progress })
-			n.throttle(t, "weir-"+f.name, q.key, 0)
+			f.throttle(t, q.key, 0)
 		})
 	}
 }
