@@ -92,6 +92,7 @@ func TestUsageFaults(t *testing.T) {
 		{"broker", "--data is required"},
 		{"consume t --from yesterday", "want earliest, latest, an offset"},
 		{"consume t -n -3", "-n -3"},
+		{"consume t --kafka-client sarama", "want kafka-go or franz-go"},
 		{"ask " + file + " {", "the query is not JSON"},
 		{"ask " + file + " [1]", "the query is not a JSON object"},
 		{"ask " + file + " {} --timeout 0s", "--timeout 0s"},

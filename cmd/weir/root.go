@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"weir/connectors/kafka/driver"
 )
 
 // The exit codes of every command.
@@ -29,7 +32,8 @@ type streams struct {
 type app struct {
 	streams
 	log    *slog.Logger
-	broker string // the running command's --broker
+	broker string                                       // the running command's --broker
+	driver func(driver.Options) (driver.Cluster, error) // and its --kafka-client
 	level  slog.Level
 	format string
 }
@@ -78,6 +82,11 @@ another; a pipeline, described by one YAML file, answers in between.`,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if f := cmd.Flags().Lookup("broker"); f != nil {
 				a.broker = f.Value.String()
+			}
+			if f := cmd.Flags().Lookup("kafka-client"); f != nil {
+				if err := a.chooseDriver(f.Value.String()); err != nil {
+					return err
+				}
 			}
 			return a.openLog()
 		},
@@ -147,13 +156,12 @@ func (a *app) openLog() error {
 	return nil
 }
 
-// brokerFlag gives a command --broker.
+// brokerFlag gives a command --broker and --kafka-client.
 func (a *app) brokerFlag(cmd *cobra.Command) {
-	address := os.Getenv("WEIR_BROKER")
-	if address == "" {
-		address = "127.0.0.1:9092"
-	}
+	address := cmp.Or(os.Getenv("WEIR_BROKER"), "127.0.0.1:9092")
 	cmd.Flags().String("broker", address, "brokers to begin with, HOST:PORT[,HOST:PORT]; also from WEIR_BROKER")
+	client := cmp.Or(os.Getenv("WEIR_KAFKA_CLIENT"), "kafka-go")
+	cmd.Flags().String("kafka-client", client, "library that talks to the brokers, kafka-go or franz-go; also from WEIR_KAFKA_CLIENT")
 }
 
 // brokers are the addresses that --broker lists.

@@ -249,7 +249,7 @@ func (a *app) connect(ctx context.Context, spec *pipeline.Spec, o runOptions, un
 		}
 		return err
 	}
-	client, err := kafka.Dial(ctx, kafka.Options{Brokers: brokers, ClientID: "weir-" + spec.Pipeline, Events: ev})
+	client, err := kafka.Dial(ctx, kafka.Options{Brokers: brokers, Driver: a.driver, ClientID: "weir-" + spec.Pipeline, Events: ev})
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll(nil))
 	}
