@@ -119,8 +119,9 @@ func (c *Client) probe(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		// What the end of our patience interrupted says less than what happened before it.
-		if last == nil || ctx.Err() == nil {
+		// What the end of our patience interrupted says less than what happened before it. A dialer may look at the
+		// clock before ctx does.
+		if until, _ := ctx.Deadline(); last == nil || time.Now().Before(until) {
 			last = err
 		}
 		if wait.sleep(ctx) != nil {

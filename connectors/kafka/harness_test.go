@@ -19,6 +19,7 @@ import (
 
 	"weir/connectors/broker"
 	"weir/connectors/kafka"
+	"weir/connectors/kafka/driver/franz"
 	"weir/pipeline"
 	"weir/schemas"
 )
@@ -79,6 +80,9 @@ func testContext(t testing.TB) context.Context {
 
 func dial(t testing.TB, addr string, o kafka.Options) *kafka.Client {
 	o.Brokers = []string{addr}
+	if os.Getenv("WEIR_KAFKA_CLIENT") == "franz-go" { // the whole suite on the other client library
+		o.Driver = franz.New
+	}
 	c, err := kafka.Dial(testContext(t), o)
 	if err != nil {
 		t.Fatal(err)
