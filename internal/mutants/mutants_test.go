@@ -9,9 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"testing"
+
+	"weir/internal/racing"
 )
 
 // A mutant is the product with a part taken out: in a file, a piece of source that is there once is replaced.
@@ -65,7 +66,7 @@ func TestMutantsAreFound(t *testing.T) {
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
 			args := []string{"test", "-count=1", "-timeout=3m", "-run", m.run}
-			if racing() {
+			if racing.Enabled() {
 				args = append(args, "-race") // as everything else was built by now
 			}
 			c := exec.Command("go", append(args, m.pkg)...)
@@ -105,18 +106,4 @@ func (m mutant) overlay(t *testing.T, root string) string {
 		}
 	}
 	return list
-}
-
-// racing says whether this test was built with the race detector.
-func racing() bool {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return false
-	}
-	for _, s := range info.Settings {
-		if s.Key == "-race" {
-			return s.Value == "true"
-		}
-	}
-	return false
 }

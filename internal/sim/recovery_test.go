@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"testing"
 	"testing/synctest"
+
+	"weir/internal/racing"
 )
 
 const (
@@ -32,7 +34,7 @@ func TestRecoveryInOrder(t *testing.T) { recovers(t, true) }
 
 func recovers(t *testing.T, inOrder bool) {
 	first, count := uint64(1), uint64(1000)
-	if raceEnabled {
+	if racing.Enabled() {
 		count = 100
 	}
 	if s := os.Getenv("WEIR_SIM_SEED"); s != "" {

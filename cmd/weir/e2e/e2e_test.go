@@ -14,13 +14,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"weir/internal/racing"
 	"weir/schemas"
 )
 
@@ -58,7 +58,7 @@ func TestMain(m *testing.M) {
 
 func build(path string) error {
 	args := []string{"build", "-o", path}
-	if racing() {
+	if racing.Enabled() {
 		args = append(args, "-race")
 	}
 	out, err := exec.Command("go", append(args, "weir/cmd/weir")...).CombinedOutput()
@@ -66,17 +66,6 @@ func build(path string) error {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return nil
-}
-
-// racing says whether this test was built with the race detector.
-func racing() bool {
-	info, _ := debug.ReadBuildInfo()
-	for _, s := range info.Settings {
-		if s.Key == "-race" {
-			return s.Value == "true"
-		}
-	}
-	return false
 }
 
 // TestRealKafka says once whether the suite also runs against a real Kafka.
