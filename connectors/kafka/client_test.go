@@ -22,7 +22,7 @@ import (
 )
 
 func TestProduceAndConsume(t *testing.T) {
-	conform(t, func(t *testing.T, addr string) {
+	conformWithAll(t, func(t *testing.T, addr string) {
 		c := dial(t, addr, kafka.Options{})
 		topic := newTopic(t, c, 2)
 		before := time.Now().Add(-time.Second)
@@ -87,7 +87,7 @@ func TestOrderUnderConcurrency(t *testing.T) {
 }
 
 func TestTooLarge(t *testing.T) {
-	conform(t, func(t *testing.T, addr string) {
+	conformWithAll(t, func(t *testing.T, addr string) {
 		c := dial(t, addr, kafka.Options{})
 		topic := newTopic(t, c, 1, "max.message.bytes", "100000")
 		// Ten records of 30 kB fit one by one, but not in one batch.
@@ -249,7 +249,7 @@ func TestUnreachable(t *testing.T) {
 
 // A cut line loses nothing: what was not acknowledged is sent again, and reading goes on where it was.
 func TestCutLine(t *testing.T) {
-	conform(t, func(t *testing.T, addr string) {
+	conformWithAll(t, func(t *testing.T, addr string) {
 		l := &line{}
 		retried := make(chan error, 10000)
 		c := dial(t, addr, kafka.Options{Dialer: l.DialContext, Events: kafka.Events{Retry: func(err error) {
@@ -364,7 +364,7 @@ func TestLeaderMoves(t *testing.T) {
 
 // In a topic of log append time a record's stamp is the broker's, whatever its producer says.
 func TestLogAppendTime(t *testing.T) {
-	conform(t, func(t *testing.T, addr string) {
+	conformWithAll(t, func(t *testing.T, addr string) {
 		c := dial(t, addr, kafka.Options{})
 		topic := newTopic(t, c, 1, "message.timestamp.type", "LogAppendTime")
 		cl, err := kgo.NewClient(kgo.SeedBrokers(addr))

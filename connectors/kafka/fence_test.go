@@ -50,7 +50,7 @@ func writeRows(t testing.TB, w pipeline.Writer, offsets ...int64) error {
 // A writer that was taken over from is refused, even though the new one has not written yet: that is where
 // Kafka's epochs alone do not fence. The new one knows what the old one wrote, from its position on.
 func TestFence(t *testing.T) {
-	conform(t, func(t *testing.T, addr string) {
+	conformWithAll(t, func(t *testing.T, addr string) {
 		c, other := dial(t, addr, kafka.Options{}), dial(t, addr, kafka.Options{})
 		topic, side := newTopic(t, c, 1), newTopic(t, c, 1)
 		name := topic
@@ -163,7 +163,7 @@ func TestFenceCoversAllOutputs(t *testing.T) {
 
 // Many writes at once keep count, also across batches that were too large and had to be cut.
 func TestFencedWritesKeepCount(t *testing.T) {
-	conform(t, func(t *testing.T, addr string) {
+	conformWithAll(t, func(t *testing.T, addr string) {
 		c := dial(t, addr, kafka.Options{})
 		topic := newTopic(t, c, 1, "max.message.bytes", "3000")
 		w := openAt(t, fenced(c, topic, topic)[0], nil)

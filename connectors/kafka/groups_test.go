@@ -8,7 +8,7 @@ import (
 
 // Members tells who is in a group: nobody, members of a digest, nobody again.
 func TestMembers(t *testing.T) {
-	conform(t, func(t *testing.T, addr string) {
+	conformWithAll(t, func(t *testing.T, addr string) {
 		c := dial(t, addr, kafka.Options{})
 		topic := newTopic(t, c, 1)
 		want := func(members int, digest string) {

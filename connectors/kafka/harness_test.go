@@ -48,6 +48,17 @@ func TestRealKafka(t *testing.T) {
 	}
 }
 
+// onFranz is the name of subtests whose clients stand on the other client library. WEIR_KAFKA_CLIENT=franz-go puts the
+// whole suite on it.
+const onFranz = "franz-go"
+
+// conformWithAll is conform with every driver. The suite of package drivertest holds drivers to the same contract, so a
+// case for each part of the connector is enough.
+func conformWithAll(t *testing.T, test func(t *testing.T, addr string)) {
+	conform(t, test)
+	t.Run(onFranz, func(t *testing.T) { conform(t, test) })
+}
+
 // conform runs the same case on the embedded broker and, where there is one, on a real Kafka.
 func conform(t *testing.T, test func(t *testing.T, addr string)) {
 	t.Parallel()
@@ -80,7 +91,7 @@ func testContext(t testing.TB) context.Context {
 
 func dial(t testing.TB, addr string, o kafka.Options) *kafka.Client {
 	o.Brokers = []string{addr}
-	if os.Getenv("WEIR_KAFKA_CLIENT") == "franz-go" { // the whole suite on the other client library
+	if os.Getenv("WEIR_KAFKA_CLIENT") == onFranz || strings.Contains(t.Name(), "/"+onFranz) {
 		o.Driver = franz.New
 	}
 	c, err := kafka.Dial(testContext(t), o)

@@ -76,7 +76,7 @@ func opens(t testing.TB, r *consumer, n int) (ids []int32) {
 // Partitions that stay with a member neither stop nor start when others come and go, and each row is written
 // once all the same.
 func TestPartitionsStay(t *testing.T) {
-	conform(t, func(t *testing.T, addr string) {
+	conformWithAll(t, func(t *testing.T, addr string) {
 		c, other := dial(t, addr, kafka.Options{}), dial(t, addr, kafka.Options{})
 		w := newCrew(t, c, 4)
 		all := []int32{0, 1, 2, 3}
@@ -161,7 +161,7 @@ func drainAll[T any](c chan T) {
 
 // What was finished when a partition moves is committed before: its new owner repeats nothing.
 func TestCleanHandOver(t *testing.T) {
-	conform(t, func(t *testing.T, addr string) {
+	conformWithAll(t, func(t *testing.T, addr string) {
 		c := dial(t, addr, kafka.Options{})
 		w := newCrew(t, c, 4)
 		all := []int32{0, 1, 2, 3}
@@ -185,7 +185,7 @@ func TestCleanHandOver(t *testing.T) {
 
 // A member that leaves while the group is waiting for others says goodbye, and takes no longer than otherwise.
 func TestLeavesWhileTheGroupWaits(t *testing.T) {
-	conform(t, func(t *testing.T, addr string) {
+	conformWithAll(t, func(t *testing.T, addr string) {
 		l := &line{}
 		c, doomed := dial(t, addr, kafka.Options{}), dial(t, addr, kafka.Options{Dialer: l.DialContext})
 		w := newCrew(t, c, 4)
@@ -294,7 +294,7 @@ func TestZombie(t *testing.T) {
 // The number of a generation that has passed does not commit: the group says so by partition, and nothing is
 // told to be committed.
 func TestOldGenerationDoesNotCommit(t *testing.T) {
-	conform(t, func(t *testing.T, addr string) {
+	conformWithAll(t, func(t *testing.T, addr string) {
 		c := dial(t, addr, kafka.Options{})
 		topic := newTopic(t, c, 1)
 		zombie := newConsumer(c, topic, topic)
@@ -398,7 +398,7 @@ func TestDrainsBeforeTheGroupGoesOn(t *testing.T) {
 
 // Members of another digest are kept out until those of the first have left.
 func TestDigestsDoNotMix(t *testing.T) {
-	conform(t, func(t *testing.T, addr string) {
+	conformWithAll(t, func(t *testing.T, addr string) {
 		c := dial(t, addr, kafka.Options{})
 		topic := newTopic(t, c, 1)
 		old, same, other := newConsumer(c, topic, topic), newConsumer(c, topic, topic), newConsumer(c, topic, topic)

@@ -19,7 +19,7 @@ import (
 )
 
 func TestSource(t *testing.T) {
-	conform(t, func(t *testing.T, addr string) {
+	conformWithAll(t, func(t *testing.T, addr string) {
 		c := dial(t, addr, kafka.Options{})
 		topic := newTopic(t, c, 2)
 		produce(t, c, topic, 0, numbers("a", 1000)...)
@@ -55,7 +55,7 @@ func TestSource(t *testing.T) {
 }
 
 func TestTwoMembers(t *testing.T) {
-	conform(t, func(t *testing.T, addr string) {
+	conformWithAll(t, func(t *testing.T, addr string) {
 		c := dial(t, addr, kafka.Options{})
 		topic := newTopic(t, c, 4)
 		first, second := newConsumer(c, topic, topic), newConsumer(c, topic, topic)
@@ -144,7 +144,7 @@ func TestCommitsThePrefix(t *testing.T) {
 // A process that vanishes commits nothing more and says goodbye to nobody; the next member repeats rows, but
 // loses none.
 func TestAbruptStop(t *testing.T) {
-	conform(t, func(t *testing.T, addr string) {
+	conformWithAll(t, func(t *testing.T, addr string) {
 		l := &line{}
 		steady, doomed := dial(t, addr, kafka.Options{}), dial(t, addr, kafka.Options{Dialer: l.DialContext})
 		topic := newTopic(t, steady, 2)
