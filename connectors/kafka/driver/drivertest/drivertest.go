@@ -211,15 +211,13 @@ func coded(t testing.TB, what string, err error, codes ...driver.Code) {
 }
 
 // within fails when something took longer.
-func within(t testing.TB, what string, limit time.Duration, do func()) time.Duration {
+func within(t testing.TB, what string, limit time.Duration, do func()) {
 	t.Helper()
 	began := time.Now()
 	do()
-	took := time.Since(began)
-	if took > limit {
+	if took := time.Since(began); took > limit {
 		t.Errorf("%s took %v, want at most %v", what, took, limit)
 	}
-	return took
 }
 
 // unique is a name that no other test has, also of another process at the same broker.

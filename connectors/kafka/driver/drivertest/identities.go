@@ -15,6 +15,7 @@ import (
 func identityCases(t *testing.T, w *world) {
 	t.Run("an epoch rises", func(t *testing.T) { epochsRise(t, w) })
 	t.Run("a take-over fences", func(t *testing.T) { takeOverFences(t, w) })
+	t.Run("histories of take-overs", func(t *testing.T) { fences(t, w) })
 	t.Run("faults", func(t *testing.T) { identityFaults(t, w) })
 	t.Run("a broker without identities", func(t *testing.T) { withoutIdentities(t, w) })
 }
