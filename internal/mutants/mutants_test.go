@@ -1,5 +1,5 @@
 // Package mutants_test tests the tests: each part of the exactly-once effect is taken out of the source, one at a
-// time, and the tests that are there to miss it must fail.
+// time, and the tests that guard it must fail.
 //
 // A mutant is built from a copy of one file (go build -overlay), so that nothing in the product knows of it.
 package mutants_test
