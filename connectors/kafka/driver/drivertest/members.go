@@ -123,9 +123,9 @@ func (m *member) share(gen *driver.Generation, n int) *driver.Generation {
 
 func (m *member) leave() {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	ctx, cancel := context.WithTimeout(context.Background(), soon/2)
 	defer cancel()
-	within(m.t, "leaving", soon, func() { m.Leave(ctx) })
+	within(m.t, "leaving, with half of that allowed,", soon, func() { m.Leave(ctx) })
 	if _, err := m.Next(testContext(m.t)); !errors.Is(err, driver.ErrLeft) {
 		m.t.Errorf("next generation of a group that was left: error %v, want %v", err, driver.ErrLeft)
 	}

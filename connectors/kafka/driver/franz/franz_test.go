@@ -11,4 +11,5 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// The driver keeps its contract at the embedded broker, and at a real Kafka where WEIR_TEST_KAFKA names one.
 func TestConformance(t *testing.T) { drivertest.Run(t, franz.New) }
