@@ -82,7 +82,11 @@ from when it is due. --speed max, the default, is as fast as they are answered: 
 			if o.spec = args[0]; o.recorded == "" {
 				o.recorded = o.spec
 			}
-			err = a.withClient(cmd.Context(), func(client *kafka.Client) error { return a.replay(cmd.Context(), client, o) })
+			live, err := clientSpec(o.recorded)
+			if err != nil {
+				return err
+			}
+			err = a.withClient(cmd.Context(), func(client *kafka.Client) error { return a.replay(cmd.Context(), client, live, o) })
 			return interrupted(cmd.Context(), err)
 		},
 	}
@@ -128,12 +132,8 @@ type candidate struct {
 	specs  map[uint32]bool
 }
 
-// replay finds what is recorded, runs the candidate and prints the report.
-func (a *app) replay(ctx context.Context, client *kafka.Client, o replayOptions) (err error) {
-	live, err := clientSpec(o.recorded)
-	if err != nil {
-		return err
-	}
+// replay finds what is recorded, runs the candidate and prints the report. live is the spec that recorded.
+func (a *app) replay(ctx context.Context, client *kafka.Client, live *pipeline.Spec, o replayOptions) (err error) {
 	r, err := replay.Look(ctx, replay.Recorded{
 		Client: client, Queries: live.Topics.Queries, Predictions: live.Topics.Predictions, Decisions: live.Topics.Decisions,
 		From: o.from, To: o.to,
@@ -190,7 +190,7 @@ func (a *app) candidate(ctx context.Context, file string, live *pipeline.Spec) (
 }
 
 // signatures are the versions with which a spec's processes may sign predictions: one for every way in which
-// neighbouring segments run together. spec is not cut.
+// neighbouring segments run together. spec is not cut. In order all run together.
 func signatures(spec *pipeline.Spec, models *gpu.Models) (map[uint32]bool, error) {
 	all := map[uint32]bool{}
 	var names []string
@@ -199,6 +199,9 @@ func signatures(spec *pipeline.Spec, models *gpu.Models) (map[uint32]bool, error
 	}
 	for i := range names {
 		for j := i + 1; j <= len(names); j++ {
+			if spec.Order == pipeline.ByKey && j-i < len(names) {
+				continue
+			}
 			units, err := spec.Plan(names[i:j])
 			if err != nil {
 				return nil, err

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"errors"
+	"os"
 	"strings"
 	"testing"
+
+	"weir/gpu"
+	"weir/pipeline"
 )
 
 func TestReplayFaults(t *testing.T) {
@@ -20,8 +25,9 @@ func TestReplayFaults(t *testing.T) {
 		{s.spec + " --to yesterday", exitUsage, `--to "yesterday"`},
 		{s.spec, exitFailure, "topic shop.queries holds no queries of that range"},
 		{s.spec + " --recorded none.yaml", exitFailure, "none.yaml"},
+		{"none.yaml --broker 127.0.0.1:1", exitFailure, "none.yaml"},
 	} {
-		got := weir(t, "", append(strings.Fields("replay "+c.args), "--broker", s.broker)...)
+		got := weir(t, "", append([]string{"replay", "--broker", s.broker}, strings.Fields(c.args)...)...)
 		if got.code != c.code || !strings.Contains(got.err, c.want) {
 			t.Errorf("replay %s: code %d, want %d, %q in\n%s", c.args, got.code, c.code, c.want, got.err)
 		}
@@ -30,6 +36,31 @@ func TestReplayFaults(t *testing.T) {
 	got := weir(t, "", "replay", s.spec, "--broker", s.broker)
 	if got.code != exitFailure || !strings.Contains(got.err, "model light: stat") { // newShop writes no models
 		t.Errorf("without models: code %d, %s", got.code, got.err)
+	}
+}
+
+// The versions that may have signed a candidate's predictions: one for each way to run its segments together; in
+// order they run together only.
+func TestSignatures(t *testing.T) {
+	file := writeShop(t)
+	for i, want := range []int{3, 1} {
+		if i == 1 {
+			if err := os.WriteFile(file, []byte(testSpec+"order: key\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		spec, err := pipeline.Load(file, kinds()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		models, err := loadModels(t.Context(), spec, stagesOf(spec.Segments), gpu.Options{}, gpu.Events{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := signatures(spec, models)
+		if err := errors.Join(err, models.Close()); err != nil || len(got) != want {
+			t.Errorf("order %q: %d versions, %v, want %d", spec.Order, len(got), err, want)
+		}
 	}
 }
 

@@ -39,6 +39,7 @@ type feeder struct {
 
 	chunk *chunk
 	next  int64 // offset behind what was taken
+	after int64 // and behind the last delivery, 0 before the first
 	slots chan struct{}
 	all   sync.WaitGroup // of deliveries
 }
@@ -112,7 +113,8 @@ func (f *feeder) flush(ctx context.Context) error {
 		rows.Release()
 		return ctx.Err()
 	}
-	d := pipeline.Delivery{Rows: rows, Next: f.next, Routed: func() { <-f.slots }}
+	d := pipeline.Delivery{Rows: rows, Next: f.next, After: f.after, Routed: func() { <-f.slots }}
+	f.after = f.next
 	f.all.Add(1)
 	f.chunk.flights.Go(func() error {
 		defer f.all.Done()

@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -33,7 +34,8 @@ type diary struct {
 	takes time.Duration // a delivery
 
 	mu       sync.Mutex
-	lines    []string // when: offsets; the first row's stamp and deadline where it has one
+	lines    []string        // when: offsets; the first row's stamp and deadline where it has one
+	after    map[int64]int64 // of each delivery's end: that of the one before it
 	flying   int
 	together int // the most deliveries at once
 }
@@ -42,6 +44,7 @@ type diary struct {
 func (d *diary) Deliver(_ context.Context, in pipeline.Delivery) error {
 	d.mu.Lock()
 	d.lines = append(d.lines, d.line(in))
+	d.after[in.Next] = in.After
 	d.flying++
 	d.together = max(d.together, d.flying)
 	d.mu.Unlock()
@@ -84,7 +87,7 @@ func (d *diary) Close() error      { return nil }
 func drive(t *testing.T, speed float64, takes time.Duration, stamps []time.Duration) (*diary, []string) {
 	before := schemas.Allocator.InUse()
 	recorded := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
-	d := &diary{t: t, began: time.Now(), takes: takes}
+	d := &diary{t: t, began: time.Now(), takes: takes, after: map[int64]int64{}}
 	chunks := make(chan *chunk, len(stamps))
 	f := newFeeder(pace{speed, recorded, d.began}, func(offset int64) int { return int(offset / 1000) }, queries(), d, chunks)
 	for i, after := range stamps {
@@ -150,6 +153,9 @@ func TestFeederBounds(t *testing.T) {
 		d, chunks := drive(t, 0, time.Second, make([]time.Duration, 2500))
 		if d.together != inFlight || len(d.lines) != 4+4+2 { // a chunk's last delivery is a smaller one
 			t.Errorf("%d deliveries, %d together, want 10 and %d", len(d.lines), d.together, inFlight)
+		}
+		if want := map[int64]int64{256: 0, 512: 256, 768: 512, 1000: 768, 1256: 1000, 1512: 1256, 1768: 1512, 2000: 1768, 2256: 2000, 2500: 2256}; !maps.Equal(d.after, want) {
+			t.Errorf("deliveries follow each other as %v, want %v", d.after, want)
 		}
 		if want := []string{"0 1000 1000", "1000 2000 1000", "2000 2500 500"}; !slices.Equal(chunks, want) {
 			t.Errorf("chunks %q, want %q", chunks, want)

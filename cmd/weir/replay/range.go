@@ -52,6 +52,9 @@ func Look(ctx context.Context, rec Recorded) (*Range, error) {
 	if err := r.skipDeleted(ctx); err != nil {
 		return nil, err
 	}
+	for p := range r.from { // a partition may have nothing of the range
+		r.from[p] = min(r.from[p], r.to[p])
+	}
 	return r, r.begin(ctx)
 }
 
@@ -130,7 +133,7 @@ func (r *Range) Partitions() int { return len(r.from) }
 // offsets is how many offsets the range has.
 func (r *Range) offsets() (n int64) {
 	for p := range r.from {
-		n += max(r.to[p]-r.from[p], 0)
+		n += r.to[p] - r.from[p]
 	}
 	return n
 }

@@ -231,6 +231,39 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+// Of a partition retention may have left nothing of the range that another one still has.
+func TestRetentionOfAPartition(t *testing.T) {
+	d := newDesk(t)
+	rec := d.recorded()
+	rec.Queries, rec.Predictions, rec.Decisions = "w.queries", "w.predictions", "w.decisions"
+	rec.To = kafka.Exactly(10)
+	for _, topic := range []string{rec.Queries, rec.Predictions, rec.Decisions, "w.again"} {
+		if _, err := d.client.CreateTopics(t.Context(), []kafka.Topic{{Name: topic, Partitions: 2}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	msgs := make([]schemas.Message, 4000)
+	for i := range msgs {
+		msgs[i] = schemas.Message{Value: []byte(`{"x":1}`)}
+	}
+	for partition := range int32(2) {
+		for some := range slices.Chunk(msgs, 500) {
+			if _, err := d.client.Produce(t.Context(), rec.Queries, partition, some); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	d.write(rec.Predictions, msgs[:2])
+	d.forget(rec.Predictions, 2)
+	r := d.look(rec)
+	report, _, err := d.replay(r, func(o *Options) {
+		o.Segment.Outputs.Predictions.(*kafka.Sink).Topic, o.Predictions = "w.again", "w.again"
+	})
+	if err != nil || report.Queries != 10 || r.offsets() != 10 || len(r.Notes) != 1 {
+		t.Errorf("%v: %+v of %d offsets, %q", err, report, r.offsets(), r.Notes)
+	}
+}
+
 func TestLookFaults(t *testing.T) {
 	d := newDesk(t)
 	for _, c := range []struct {
