@@ -3,13 +3,14 @@ package pipeline
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync"
 )
 
 // outputCount is the number of outputs that a mark speaks of, in the order of positions.
 const outputCount = 4
 
-// positions of all outputs of a segment: predictions, next, dead, decisions.
+// positions of all outputs of a segment: predictions, next, dead, decisions; nil for one that it lacks.
 type positions [outputCount]Position
 
 // marks remembers where the outputs stood when each delivery began, because that is the only place below
@@ -61,29 +62,34 @@ func (m *marks) before(next int64, now positions) positions {
 func (p positions) min(q positions) positions {
 	var out positions
 	for i := range p {
-		a, b := p[i], q[i]
-		if len(a) != len(b) {
-			continue // one of them knows nothing
-		}
-		out[i] = make(Position, len(a))
-		for j := range a {
-			out[i][j] = min(a[j], b[j])
+		switch a, b := p[i], q[i]; {
+		case len(a) == len(b):
+			for j := range a {
+				out[i] = append(out[i], min(a[j], b[j]))
+			}
+		case len(a) > 0:
+			out[i] = unknown(len(a))
+		default:
+			out[i] = unknown(len(b))
 		}
 	}
 	return out
 }
 
-// within is p, or nothing where it lies behind the end of an output: that was made anew, and what p spoke of is gone.
+func unknown(partitions int) Position { return slices.Repeat(Position{-1}, partitions) }
+
+// within is p, or unknown where it lies behind the end of an output: that was made anew, and what p spoke of is gone.
 func (p Position) within(end Position) Position {
 	for i := range p {
 		if i < len(end) && p[i] > end[i] {
-			return nil
+			return unknown(len(p))
 		}
 	}
 	return p
 }
 
-const markVersion = 1
+// markVersion is that of the encoding. In version 1 an output without positions was one of which nothing is known, too.
+const markVersion = 2
 
 // encode gives a version byte, then for each output the number of positions and the positions, as varints.
 func (p positions) encode() []byte {
@@ -99,13 +105,14 @@ func (p positions) encode() []byte {
 
 var errMark = errors.New("pipeline: the commit's metadata is not a mark of this version")
 
-// decodeMark is the inverse of encode. An empty mark knows nothing and is legal.
+// decodeMark is the inverse of encode. An empty mark knows nothing and is legal, and so is one of version 1.
 func decodeMark(b []byte) (positions, error) {
 	var p positions
 	if len(b) == 0 {
 		return p, nil
 	}
-	if b[0] != markVersion {
+	version := b[0]
+	if version == 0 || version > markVersion {
 		return p, errMark
 	}
 	b = b[1:]
@@ -121,6 +128,9 @@ func decodeMark(b []byte) (positions, error) {
 				return positions{}, errMark
 			}
 			p[i], b = append(p[i], v), b[n:]
+		}
+		if version == 1 && count == 0 {
+			p[i] = unknown(1)
 		}
 	}
 	if len(b) != 0 {

@@ -27,7 +27,8 @@ func TestMarkRoundTrip(t *testing.T) {
 func FuzzDecodeMark(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(positions{{1, 2}, nil, {-1}, {7}}.encode())
-	f.Add([]byte{1, 255, 255, 255, 255, 15})
+	f.Add([]byte{2, 255, 255, 255, 255, 15})
+	f.Add([]byte{1, 1, 6, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := decodeMark(b)
 		if err != nil {
@@ -81,17 +82,41 @@ func TestMarkIsBelowEveryUnfinishedRow(t *testing.T) {
 	})
 }
 
-// A mark that lies behind an output's end speaks of a topic that was made anew, and is forgotten.
+// A mark that lies behind an output's end speaks of a topic that was made anew, and is unknown.
 func TestPositionWithin(t *testing.T) {
 	for _, c := range []struct{ p, end, want Position }{
 		{Position{5}, Position{5}, Position{5}},
-		{Position{6}, Position{5}, nil},
-		{Position{5, 9}, Position{7, 8}, nil},
+		{Position{6}, Position{5}, Position{-1}},
+		{Position{5, 9}, Position{7, 8}, Position{-1, -1}},
 		{Position{-1}, Position{0}, Position{-1}},
 		{nil, Position{0}, nil},
 	} {
 		if got := c.p.within(c.end); !slices.Equal(got, c.want) {
 			t.Errorf("%v within %v: got %v, want %v", c.p, c.end, got, c.want)
 		}
+	}
+}
+
+// An output of which one of two knows nothing is unknown, and not one that the segment lacks.
+func TestPositionMin(t *testing.T) {
+	for _, c := range []struct{ p, q, want Position }{
+		{Position{5, 2}, Position{3, 4}, Position{3, 2}},
+		{Position{5}, Position{-1}, Position{-1}},
+		{Position{5, 6}, nil, Position{-1, -1}},
+		{nil, Position{5}, Position{-1}},
+		{Position{5}, Position{5, 6}, Position{-1}},
+		{nil, nil, nil},
+	} {
+		if got := (positions{c.p}).min(positions{c.q})[0]; !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%v and %v: got %v, want %v", c.p, c.q, got, c.want)
+		}
+	}
+}
+
+// Marks of an earlier version did not tell an output that the segment lacks from one of which nothing is known.
+func TestMarkOfVersionOne(t *testing.T) {
+	got, err := decodeMark([]byte{1, 1, 6, 0, 1, 8, 0})
+	if want := (positions{{3}, {-1}, {4}, {-1}}); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
 }

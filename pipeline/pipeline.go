@@ -23,7 +23,8 @@ type Partition struct {
 	Begin int64
 	// Mark is the metadata of its committed offset, as Owner.Mark returned it, nil without one.
 	Mark []byte
-	// End asks for the offset behind its last record now. nil where the outputs know no earlier writers.
+	// End asks for the offset behind its last record. A Sink asks once it has fenced earlier writers: records from there
+	// on they were not given. nil where the outputs know no earlier writers.
 	End func(context.Context) (int64, error)
 }
 
@@ -60,8 +61,8 @@ type Delivery struct {
 	Routed func()
 }
 
-// A Sink is one output of a segment. Open fences all earlier writers of the partition and reads what they
-// wrote from position from on.
+// A Sink is one output of a segment. Open fences all earlier writers of the partition, in all outputs of the segment,
+// and reads what they wrote from position from on; nil is unknown.
 type Sink interface {
 	Open(ctx context.Context, p Partition, from Position) (Writer, error)
 }
@@ -93,6 +94,10 @@ type OrderedWriter interface {
 
 // Position is the next offset of each output partition of a Writer; -1 is unknown.
 type Position []int64
+
+// Unwritten stands for the position of an output that earlier owners did not have: the pipeline was cut at another
+// place. Whatever still lies in it was answered since.
+const Unwritten = -2
 
 // A RowSet is a set of rows of one input partition.
 type RowSet interface {

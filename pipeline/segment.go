@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -37,6 +39,14 @@ func (s *Segment) Open(ctx context.Context, p Partition) (Owner, error) {
 		// Metadata of another program is no reason to stop: without a mark the writers look further back.
 		from = positions{}
 	}
+	if from[next] == nil && from[predictions] != nil {
+		from[next] = Position{Unwritten} // the pipeline was not cut here
+	}
+	if end := p.End; end != nil {
+		// Asked once: the marks go by what the sinks went by.
+		asked := sync.OnceValues(func() (int64, error) { return end(ctx) })
+		p.End = func(context.Context) (int64, error) { return asked() }
+	}
 	o := &owner{segment: s, now: s.Now}
 	if o.now == nil {
 		o.now = time.Now
@@ -51,7 +61,9 @@ func (s *Segment) Open(ctx context.Context, p Partition) (Owner, error) {
 			return nil, errors.Join(fmt.Errorf("pipeline: open %s of segment %s, %s/%d: %w", outputNames[i], s.Name, p.Topic, p.ID, err), o.Close())
 		}
 		o.outputs[i] = w
-		from[i] = from[i].within(w.Position())
+		if from[i] = from[i].within(w.Position()); slices.Equal(from[i], Position{Unwritten}) {
+			from[i] = w.Position()
+		}
 	}
 	if s.InOrder {
 		if err := o.keepOrder(); err != nil {

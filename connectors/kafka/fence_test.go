@@ -1,6 +1,7 @@
 package kafka_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -207,6 +208,51 @@ func TestFenceMissesDeletedRecords(t *testing.T) {
 		s.AcceptLoss = true
 		if w := openAt(t, s, pipeline.Position{1}); w.Done().Has(1, 0) {
 			t.Error("a deleted row is known")
+		}
+	})
+}
+
+// Where no earlier owner was given a record that the new one will be, or the output is one that they did not have,
+// nothing is looked for, and so nothing is missed.
+func TestFenceLooksForNothing(t *testing.T) {
+	conform(t, func(t *testing.T, addr string) {
+		c := dial(t, addr, kafka.Options{})
+		topic := newTopic(t, c, 1)
+		w := openAt(t, fenced(c, topic, topic)[0], nil)
+		if err := writeRows(t, w, 1, 2, 3, 4); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		deleteRecords(t, addr, topic, 3)
+		at := func(begin, end int64) pipeline.Partition {
+			return pipeline.Partition{Topic: "in", Begin: begin, End: func(context.Context) (int64, error) { return end, nil }}
+		}
+		for _, c2 := range []struct {
+			what  string
+			in    pipeline.Partition
+			from  pipeline.Position
+			known bool // or an error
+		}{
+			{"all is committed", at(5, 5), pipeline.Position{1}, true},
+			{"all is committed, and where the outputs stood is not known", at(5, 5), nil, true},
+			{"there was no such output", at(2, 5), pipeline.Position{pipeline.Unwritten}, true},
+			{"more came", at(4, 5), pipeline.Position{1}, false},
+			{"more came, and where the outputs stood is not known", at(4, 5), nil, false},
+		} {
+			s := fenced(c, topic, topic)[0]
+			w, err := s.Open(testContext(t), c2.in, c2.from)
+			var lost *kafka.LostRangeError
+			switch {
+			case !c2.known && !errors.As(err, &lost):
+				t.Errorf("%s: got %v, want to be told of the lost range", c2.what, err)
+			case c2.known && err != nil:
+				t.Errorf("%s: %v", c2.what, err)
+			case c2.known:
+				if w.Done().Has(4, 0) || w.Position()[0] < 6 {
+					t.Errorf("%s: a row is known, or the position is %v", c2.what, w.Position())
+				}
+				w.Close()
+			}
 		}
 	})
 }

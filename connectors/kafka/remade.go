@@ -55,19 +55,14 @@ func (s *shard) recommit() {
 	s.committed = min(s.committed, s.prefix-1)
 }
 
-// forgotten says whether it can no longer be told what was answered of a partition: the group has no mark of it, a
-// new owner would begin with records that an earlier one may have answered, and of the output's records some were
-// deleted.
-func (s *Sink) forgotten(ctx context.Context, p pipeline.Partition, at place, from pipeline.Position) error {
-	if len(from) == 1 && from[0] >= 0 || s.AcceptLoss || p.End == nil {
+// forgotten says whether it can no longer be told what an earlier owner answered: the group has no mark of it, and of
+// the output's records some were deleted.
+func (s *Sink) forgotten(ctx context.Context, at place, from int64) error {
+	if from >= 0 || s.AcceptLoss {
 		return nil
 	}
 	first, err := s.Client.listOffsets(ctx, at.topic, []int32{at.partition}, Earliest.time())
 	if err != nil || first[0] == 0 {
-		return err
-	}
-	end, err := p.End(ctx)
-	if err != nil || p.Begin >= end {
 		return err
 	}
 	return pipeline.Permanent(&LostRangeError{at.topic, at.partition, 0, first[0]})

@@ -44,7 +44,8 @@ type shard struct {
 	flights   []*flight // not yet part of the finished prefix, in order
 	prefix    int64     // end of the longest finished prefix
 	committed int64
-	flying    int // deliveries that are not yet routed, their rows and bytes
+	marked    time.Time // when it was committed or, before that, opened
+	flying    int       // deliveries that are not yet routed, their rows and bytes
 	rows      int
 	bytes     int
 	room      chan struct{} // closed and replaced when rows leave
@@ -136,7 +137,7 @@ func (s *shard) begin(owner pipeline.Owner, c *cursor) {
 	s.flights, s.flying, s.rows, s.bytes, s.err = nil, 0, 0, 0, nil
 	s.held, s.after = 0, 0
 	s.failed = make(chan struct{})
-	s.prefix, s.committed = s.place.offset, s.place.offset
+	s.prefix, s.committed, s.marked = s.place.offset, s.place.offset, time.Now()
 }
 
 // deliver reads chunks until the generation takes no more or something fails.
@@ -316,15 +317,16 @@ func (s *shard) fault() error {
 
 func (s *shard) setCommitted(offset int64) {
 	s.mu.Lock()
-	s.committed = offset
+	s.committed, s.marked = offset, time.Now()
 	s.mu.Unlock()
 }
 
-// uncommitted returns the finished prefix and its mark where it has grown. The caller holds m.commits.
+// uncommitted returns the finished prefix and its mark where it has grown, or the mark is old. The caller holds
+// m.commits.
 func (s *shard) uncommitted() (next int64, mark []byte, ok bool) {
 	s.mu.Lock()
 	owner, next := s.owner, s.prefix
-	ok = owner != nil && next > s.committed
+	ok = owner != nil && (next > s.committed || next == s.committed && time.Since(s.marked) >= s.m.MarkEvery)
 	s.mu.Unlock()
 	if !ok {
 		return 0, nil, false

@@ -56,10 +56,7 @@ func (s *Sink) Open(ctx context.Context, p pipeline.Partition, from pipeline.Pos
 		w.lane = s.Client.producer.lane(at)
 		return w, nil
 	}
-	if err := s.forgotten(ctx, p, at, from); err != nil {
-		return nil, err
-	}
-	if err := w.takeOver(ctx, at, len(p.Mark) > 0, from); err != nil {
+	if err := w.takeOver(ctx, p, at, from); err != nil {
 		return nil, err
 	}
 	return w, nil
@@ -74,9 +71,9 @@ func (s *Sink) partition(input int32) int32 {
 }
 
 // takeOver makes w the only writer and reads what earlier ones wrote. From the fence on none of them can
-// write, so that nothing is missed. known says that the input had an owner before.
-func (w *sinkWriter) takeOver(ctx context.Context, at place, known bool, from pipeline.Position) error {
-	who, err := w.s.Fence.open(ctx, w.input, known)
+// write, so that nothing is missed.
+func (w *sinkWriter) takeOver(ctx context.Context, p pipeline.Partition, at place, from pipeline.Position) error {
+	who, err := w.s.Fence.open(ctx, w.input, len(p.Mark) > 0)
 	if err != nil {
 		return err
 	}
@@ -84,7 +81,7 @@ func (w *sinkWriter) takeOver(ctx context.Context, at place, known bool, from pi
 	if len(from) == 1 {
 		start = from[0]
 	}
-	rows, end, err := w.s.scan(ctx, at, start)
+	rows, end, err := w.s.recover(ctx, p, at, start)
 	if err != nil {
 		w.s.Fence.close(w.input)
 		return err

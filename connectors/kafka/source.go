@@ -35,6 +35,9 @@ type Source struct {
 	InFlightRows, InFlightBytes int
 	// CommitEvery is how often finished prefixes are committed. Default 200ms.
 	CommitEvery time.Duration
+	// MarkEvery is how often a partition that stands still is committed again. Its outputs may move on, by what other
+	// segments write, and retention with them: a mark must not fall behind that. Default 1m.
+	MarkEvery time.Duration
 	// Drain is how long deliveries may go on once their partition is to be given back. Default 1.2s, so that
 	// leaving takes less than two.
 	Drain time.Duration
@@ -78,6 +81,7 @@ func (s *Source) defaults() Source {
 	or(&d.InFlightRows, 4096)
 	or(&d.InFlightBytes, 16<<20)
 	or(&d.CommitEvery, 200*time.Millisecond)
+	or(&d.MarkEvery, time.Minute)
 	or(&d.Drain, 1200*time.Millisecond)
 	or(&d.Session, defaultSession)
 	or(&d.Heartbeat, 300*time.Millisecond)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -111,6 +112,30 @@ func TestMark(t *testing.T) {
 			t.Errorf("mark of %d bytes came back as %d bytes", len(want)+1, len(p.Mark))
 		}
 		r.end(t)
+	})
+}
+
+// A partition that stands still is committed again now and then, so that its mark keeps up with its outputs.
+func TestIdleMarks(t *testing.T) {
+	conform(t, func(t *testing.T, addr string) {
+		c := dial(t, addr, kafka.Options{})
+		topic := newTopic(t, c, 1)
+		produce(t, c, topic, 0, "a")
+		r := newConsumer(c, topic, topic)
+		r.source.MarkEvery = 50 * time.Millisecond
+		var asked atomic.Int64
+		r.mark = func(int64) []byte { return fmt.Append(nil, asked.Add(1)) }
+		r.start(t)
+		for range 3 {
+			r.awaitCommit(t, 0, 1)
+		}
+		r.end(t)
+		again := newConsumer(c, topic, topic).start(t)
+		p := receive(t, "partition", again.opened)
+		if n, err := strconv.Atoi(string(p.Mark)); err != nil || n < 3 || p.Begin != 1 {
+			t.Errorf("begins at %d with mark %q, want 1 and one of the latest", p.Begin, p.Mark)
+		}
+		again.end(t)
 	})
 }
 

@@ -34,7 +34,10 @@ func (s Spread) Open(ctx context.Context, p pipeline.Partition, from pipeline.Po
 		one := s.Sink
 		one.Partition = func(input int32) int32 { return input*int32(s.Of) + int32(i) }
 		var at pipeline.Position
-		if i < len(from) {
+		switch {
+		case slices.Equal(from, pipeline.Position{pipeline.Unwritten}):
+			at = from
+		case i < len(from):
 			at = from[i : i+1]
 		}
 		part, err := one.Open(ctx, p, at)

@@ -94,7 +94,7 @@ func (p *process) wake() {
 func (p *process) run(ctx context.Context) {
 	generation, offset, mark := p.log.join(p.group)
 	p.generation = generation
-	owner, err := p.open().Open(ctx, pipeline.Partition{Topic: p.in, Mark: mark,
+	owner, err := p.open().Open(ctx, pipeline.Partition{Topic: p.in, Begin: offset, Mark: mark,
 		End: func(context.Context) (int64, error) { return p.log.end(p.in), nil }})
 	if err != nil {
 		return

@@ -17,14 +17,20 @@ type sink struct {
 }
 
 // Open implements pipeline.Sink: the process takes over once for all outputs, then reads what is there.
-func (s *sink) Open(ctx context.Context, _ pipeline.Partition, from pipeline.Position) (pipeline.Writer, error) {
+func (s *sink) Open(ctx context.Context, in pipeline.Partition, from pipeline.Position) (pipeline.Writer, error) {
 	if err := s.p.takeOver(ctx); err != nil {
+		return nil, err
+	}
+	end, err := in.End(ctx)
+	if err != nil {
 		return nil, err
 	}
 	w := &writer{sink: s, epoch: s.p.epoch, done: map[int64]int32{}, position: s.p.log.end(s.topic)}
 	start := int64(0)
 	switch {
-	case s.p.faults.ScanNothing:
+	case s.p.faults.ScanNothing, in.Begin >= end:
+		start = w.position
+	case len(from) == 1 && from[0] == pipeline.Unwritten:
 		start = w.position
 	case len(from) == 1:
 		start = from[0]
