@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -251,6 +253,56 @@ func TestFenceLooksForNothing(t *testing.T) {
 				if w.Done().Has(4, 0) || w.Position()[0] < 6 {
 					t.Errorf("%s: a row is known, or the position is %v", c2.what, w.Position())
 				}
+				w.Close()
+			}
+		}
+	})
+}
+
+// Of rows that came a moment ago no answer can have been deleted, whatever retention took of what was written since the
+// last commit. That goes by their stamps, so for rows that a segment wrote alone: users stamp queries as they like.
+func TestFenceOfFreshRows(t *testing.T) {
+	conform(t, func(t *testing.T, addr string) {
+		c := dial(t, addr, kafka.Options{})
+		cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		for _, given := range []struct {
+			segment uint8
+			age     time.Duration
+			fresh   bool
+		}{{1, 0, true}, {1, 10 * time.Minute, false}, {0, 0, false}} {
+			if given.age > 0 && addr != os.Getenv("WEIR_TEST_KAFKA") {
+				continue // the embedded broker stamps records itself
+			}
+			in, out := newTopic(t, c, 1), newTopic(t, c, 1)
+			if err := cl.ProduceSync(testContext(t), &kgo.Record{Topic: in, Timestamp: time.Now().Add(-given.age), Value: []byte("x")}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			open := func(from pipeline.Position) (pipeline.Writer, error) {
+				s := fenced(c, out, out)[0]
+				s.Fence.Segment = given.segment
+				return s.Open(testContext(t), pipeline.Partition{Topic: in, End: func(context.Context) (int64, error) { return 1, nil }}, from)
+			}
+			w, err := open(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(writeRows(t, w, 7), writeRows(t, w, 8), writeRows(t, w, 0), w.Close()); err != nil {
+				t.Fatal(err)
+			}
+			deleteRecords(t, addr, out, 3)
+			w, err = open(pipeline.Position{1})
+			var lost *kafka.LostRangeError
+			switch {
+			case given.fresh && (err != nil || !w.Done().Has(0, 0)):
+				t.Errorf("%+v: %v, want to know the row that is still there", given, err)
+			case !given.fresh && !errors.As(err, &lost):
+				t.Errorf("%+v: got %v, want to be told of the lost range", given, err)
+			}
+			if err == nil {
 				w.Close()
 			}
 		}

@@ -1,12 +1,9 @@
 package kafka
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
-
-	"weir/pipeline"
 )
 
 // RemadeError says that a topic was deleted and made anew while it was in use: its offsets begin again.
@@ -53,17 +50,4 @@ func (s *shard) recommit() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.committed = min(s.committed, s.prefix-1)
-}
-
-// forgotten says whether it can no longer be told what an earlier owner answered: the group has no mark of it, and of
-// the output's records some were deleted.
-func (s *Sink) forgotten(ctx context.Context, at place, from int64) error {
-	if from >= 0 || s.AcceptLoss {
-		return nil
-	}
-	first, err := s.Client.listOffsets(ctx, at.topic, []int32{at.partition}, Earliest.time())
-	if err != nil || first[0] == 0 {
-		return err
-	}
-	return pipeline.Permanent(&LostRangeError{at.topic, at.partition, 0, first[0]})
 }

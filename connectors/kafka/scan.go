@@ -44,34 +44,6 @@ func (w written) Has(offset int64, row int32) bool {
 // Epoch implements pipeline.RowSet.
 func (w written) Epoch(offset int64, row int32) int32 { return w[rowKey{offset, row}] }
 
-// recover finds what earlier owners wrote of the records that the next owner of p will be given, from a position of
-// the output on; and where the output ends. It reads nothing where there can be none: then it does not matter what
-// retention has deleted.
-func (s *Sink) recover(ctx context.Context, p pipeline.Partition, at place, from int64) (written, int64, error) {
-	none := from == pipeline.Unwritten
-	if p.End != nil && !none {
-		end, err := p.End(ctx)
-		if err != nil {
-			return nil, 0, err
-		}
-		none = p.Begin >= end
-	}
-	if none {
-		end, err := s.Client.listOffsets(ctx, at.topic, []int32{at.partition}, Latest.time())
-		if err != nil {
-			return nil, 0, err
-		}
-		s.Events.recovered(at.topic, at.partition, 0)
-		return written{}, end[0], nil
-	}
-	if p.End != nil {
-		if err := s.forgotten(ctx, at, from); err != nil {
-			return nil, 0, err
-		}
-	}
-	return s.scan(ctx, at, from)
-}
-
 // scan finds the rows in a partition's records from a position up to its end now, which it returns. -1 begins
 // with the earliest record.
 func (s *Sink) scan(ctx context.Context, at place, from int64) (written, int64, error) {

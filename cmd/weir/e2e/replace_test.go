@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -225,6 +226,38 @@ func TestReplaceAfterCrash(t *testing.T) {
 			}
 		}
 		checkToys(t, got.all(t), flowQueries)
+		wantNoDuplicates(t, got)
+	})
+}
+
+// A pipeline that was fused for longer than its topics are kept is cut again, while queries wait. What its second
+// segment and the topic before that held, and how far they had come, is from before.
+func TestCutAgain(t *testing.T) {
+	everywhere(t, func(t *testing.T, c cluster) {
+		const lot = 300
+		p := c.toyPipe(t, "layout: {cut: [heavy]}")
+		client, got := p.client(t), p.predictions(t)
+		ask := func(i int) { publish(t, client, toyRecords(p.topic("queries"), i*lot, (i+1)*lot)...) }
+		p.work(t, quick...)
+		ask(0)
+		got.await(t, lot)
+		fused := p.version(t, "layout: fused").work(t, append(quick, "--replace")...)
+		ask(1)
+		got.await(t, 2*lot)
+		p.awaitCommitted(t, p.group("light"), p.topic("queries"), partitions)
+		if code, _ := fused.stop(t); code != 0 {
+			t.Errorf("%s: exit code %d", fused.name, code)
+		}
+		for _, use := range []string{"heavy", "predictions", "decisions"} {
+			least := int64(math.MaxInt64)
+			for _, end := range ends(t, client, p.topic(use), partitions) {
+				least = min(least, end)
+			}
+			c.deleteBefore(t, p.topic(use), least)
+		}
+		ask(2)
+		p.work(t, append(quick, "--replace=1")...)
+		got.await(t, 3*lot)
 		wantNoDuplicates(t, got)
 	})
 }
