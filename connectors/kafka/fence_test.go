@@ -309,6 +309,36 @@ func TestFenceOfFreshRows(t *testing.T) {
 	})
 }
 
+// The markers of take-overs lie in a segment's topic like records, and are no rows that somebody may have answered.
+func TestFenceWhereMarkersWait(t *testing.T) {
+	conform(t, func(t *testing.T, addr string) {
+		c := dial(t, addr, kafka.Options{})
+		in, out := newTopic(t, c, 1), newTopic(t, c, 1)
+		before, err := fenced(c, in, in)[0].Open(testContext(t), pipeline.Partition{Topic: "queries"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before.Close()
+		ends, err := c.End(testContext(t), in)
+		if err != nil || ends[0] == 0 {
+			t.Fatalf("the topic ends at %v, error %v; want a marker in it", ends, err)
+		}
+		at := pipeline.Partition{Topic: in, End: func(context.Context) (int64, error) { return ends[0], nil }}
+		w, err := fenced(c, out, out)[0].Open(testContext(t), at, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(writeRows(t, w, 7), writeRows(t, w, 8), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		deleteRecords(t, addr, out, 3)
+		if w, err = fenced(c, out, out)[0].Open(testContext(t), at, pipeline.Position{1}); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+	})
+}
+
 // origined makes rows at the given offsets; their values are the offsets too.
 func origined(offsets ...int64) arrow.Record {
 	var lines []string

@@ -68,17 +68,17 @@ func (s *Sink) forgotten(ctx context.Context, at place, from int64) error {
 // errFirst ends the reading at the first record.
 var errFirst = errors.New("kafka: the first record")
 
-// fresh says whether the records of p below end came a moment ago: their answers are younger, and not deleted yet. It
-// believes the stamps of what segments wrote alone, as users may stamp queries as they like. Where it cannot tell it
-// says no.
+// fresh says whether none of the records of p below end can have an answer that was deleted: they came a moment ago and
+// their answers are younger, or there are none but the markers of take-overs. It believes the stamps of what segments
+// wrote alone, as users may stamp queries as they like. Where it cannot tell it says no.
 func (s *Sink) fresh(ctx context.Context, p pipeline.Partition, end int64) bool {
-	if s.Fence.Segment == 0 {
-		return false
-	}
 	var stamp time.Time
 	err := s.Client.read(ctx, place{p.Topic, p.ID}, p.Begin, end, func(r *schemas.Record) error {
 		stamp = r.Time
 		return errFirst
 	})
-	return errors.Is(err, errFirst) && time.Since(stamp) < keptAtLeast
+	if errors.Is(err, errFirst) {
+		return s.Fence.Segment > 0 && time.Since(stamp) < keptAtLeast
+	}
+	return err == nil
 }
