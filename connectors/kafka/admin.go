@@ -45,19 +45,26 @@ func (c *Client) CreateTopics(ctx context.Context, ts []Topic) (created []string
 	return created, errors.Join(faults...)
 }
 
-// create sends the request to the controller until one takes it, and returns an error by topic.
-func (c *Client) create(ctx context.Context, ts []Topic) (errs []error, err error) {
+// create asks for the topics and returns an error by topic.
+func (c *Client) create(ctx context.Context, ts []Topic) ([]error, error) {
 	topics := make([]driver.NewTopic, len(ts))
 	for i, t := range ts {
 		topics[i] = driver.NewTopic{Name: t.Name, Partitions: int32(max(t.Partitions, 1)), Replication: int16(max(t.Replication, 1)), Config: t.Config}
 	}
+	return c.control(ctx, func(ctx context.Context, controller int32) ([]error, error) {
+		return c.cluster.CreateTopics(ctx, controller, topics)
+	})
+}
+
+// control sends a request to the controller until one takes it, and returns its errors by topic.
+func (c *Client) control(ctx context.Context, send func(ctx context.Context, controller int32) ([]error, error)) (errs []error, err error) {
 	err = c.retry(ctx, func() error {
 		m, err := c.metadata(ctx, nil)
 		if err != nil {
 			return err
 		}
 		err = c.request(ctx, requestTimeout, func(ctx context.Context) error {
-			errs, err = c.cluster.CreateTopics(ctx, m.Controller, topics)
+			errs, err = send(ctx, m.Controller)
 			return err
 		})
 		if err != nil {

@@ -11,7 +11,9 @@ import (
 // DeleteTopics deletes topics with all that they hold, and returns once they are gone. A topic that does not
 // exist is no fault.
 func (c *Client) DeleteTopics(ctx context.Context, names []string) error {
-	errs, err := c.delete(ctx, names)
+	errs, err := c.control(ctx, func(ctx context.Context, controller int32) ([]error, error) {
+		return c.cluster.DeleteTopics(ctx, controller, names)
+	})
 	if err != nil {
 		return fmt.Errorf("kafka: delete topics: %w", err)
 	}
@@ -26,30 +28,6 @@ func (c *Client) DeleteTopics(ctx context.Context, names []string) error {
 		}
 	}
 	return errors.Join(faults...)
-}
-
-// delete sends the request to the controller until one takes it, and returns an error by topic.
-func (c *Client) delete(ctx context.Context, names []string) (errs []error, err error) {
-	err = c.retry(ctx, func() error {
-		m, err := c.metadata(ctx, nil)
-		if err != nil {
-			return err
-		}
-		err = c.request(ctx, requestTimeout, func(ctx context.Context) error {
-			errs, err = c.cluster.DeleteTopics(ctx, m.Controller, names)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		for _, err := range errs {
-			if errors.Is(err, driver.NotController) {
-				return err
-			}
-		}
-		return nil
-	})
-	return errs, err
 }
 
 // awaitGone waits until a broker knows a topic no more.
